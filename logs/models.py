@@ -1,0 +1,186 @@
+"""What is stored, and what may never be: Log, Action and the idempotency keys that clients sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.models import F, FilteredRelation, Q, Value
+from django.db.models.functions import Length
+
+from logs.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField
+
+MAX_ID_LENGTH = 255
+MAX_KEY_LENGTH = 255
+
+
+class ActionType(models.TextChoices):
+    CLICK = "CLICK"
+    VIEW = "VIEW"
+    NAVIGATE = "NAVIGATE"
+
+
+def _is_id(field: str) -> Q:
+    return Q(models.lookups.IntegerGreaterThanOrEqual(Length(field), 1)) & Q(
+        models.lookups.IntegerLessThanOrEqual(Length(field), MAX_ID_LENGTH)
+    )
+
+
+class _KeptByUser(models.Model):
+    """A row that belongs to one user for good: a change of user_id would move it to another machine of a cluster."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = [
+                field.name
+                for field in self._meta.concrete_fields
+                if not field.primary_key and field.attname != "user_id"
+            ]
+        super().save(*args, **kwargs)
+
+
+class LogSummary(NamedTuple):
+    """What tells whether a log has changed, and how much there is of it."""
+
+    id: int
+    version: int
+    action_count: int
+
+
+class LogQuerySet(models.QuerySet["Log"]):
+    def summaries(self) -> list[LogSummary]:
+        count = F("click_count") + F("view_count") + F("navigate_count")
+        return [LogSummary(*row) for row in self.values_list("id", "version", count)]
+
+
+class Log(_KeptByUser):
+    """What one user did in one session, with figures about its actions that every append keeps true."""
+
+    user_id = models.CharField("user", max_length=MAX_ID_LENGTH)
+    session_id = models.CharField("session", max_length=MAX_ID_LENGTH)
+    version = models.PositiveBigIntegerField(default=1, help_text="Rises with every change to the log or its actions.")
+    first_time = models.DateTimeField("first action")
+    last_time = models.DateTimeField("last action")
+    click_count = models.PositiveBigIntegerField("clicks", default=0)
+    view_count = models.PositiveBigIntegerField("views", default=0)
+    navigate_count = models.PositiveBigIntegerField("navigations", default=0)
+
+    objects = LogQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # The upsert of every append; also a user's logs by session.
+            models.UniqueConstraint(fields=["user_id", "session_id"], name="log_is_one_session_of_a_user"),
+            # The target of the action's foreign key; also a user's logs, oldest first.
+            models.UniqueConstraint(fields=["user_id", "id"], name="log_by_user"),
+            models.CheckConstraint(condition=_is_id("user_id"), name="log_user_id_length"),
+            models.CheckConstraint(condition=_is_id("session_id"), name="log_session_id_length"),
+            models.CheckConstraint(condition=Q(first_time__lte=F("last_time")), name="log_times_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} / {self.session_id}"
+
+
+class ActionRecord(NamedTuple):
+    """An action with what an answer says of its log; properties is JSON text."""
+
+    log_id: int
+    user_id: str
+    session_id: str
+    time: datetime
+    type: str
+    properties: str
+
+
+class ActionQuerySet(models.QuerySet["Action"]):
+    def in_log_order(self, newest_first: bool = False) -> ActionQuerySet:
+        """The order of every answer: logs by when they were first stored, their actions by time, then as stored."""
+        return self.order_by("-log_id" if newest_first else "log_id", "time", "id")
+
+    def of_logs(self, condition: Q) -> ActionQuerySet:
+        """Only the actions of the logs that meet a condition, spelled with `log__`.
+
+        The condition goes to the log's side of the join: a filter on log__id would be made one on the action's log_id,
+        for which PostgreSQL has no index without the user.
+        """
+        if not condition:
+            return self
+        return self.alias(wanted_log=FilteredRelation("log", condition=condition)).filter(wanted_log__isnull=False)
+
+    def records(self) -> models.QuerySet[Action, ActionRecord]:
+        """The actions as tuples in the order of ActionRecord, not decoded: an answer takes their JSON as it is."""
+        return self.values_list("log_id", "user_id", "log__session_id", "time", "type", JSONText("properties"))
+
+
+class Action(_KeptByUser):
+    """One thing a user did, at an instant, within a log."""
+
+    # The pair, so that one schema serves a file and a cluster that is spread by user_id. A ForeignObject makes no
+    # constraint: a migration adds the foreign key on PostgreSQL.
+    user_id = models.CharField("user", max_length=MAX_ID_LENGTH)
+    log_id = models.BigIntegerField()
+    log = models.ForeignObject(
+        Log,
+        on_delete=models.CASCADE,
+        from_fields=["user_id", "log_id"],
+        to_fields=["user_id", "id"],
+        related_name="actions",
+    )
+    time = models.DateTimeField()
+    type = models.CharField(max_length=8, choices=ActionType.choices)
+    properties = JSONTextField()
+
+    objects = ActionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # GET with userId, with or without a time window, in the order of the answer.
+            models.Index(fields=["user_id", "log_id", "time", "id"], name="action_by_user"),
+            # GET with a time window over everybody.
+            models.Index(fields=["time"], name="action_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(type__in=ActionType.values), name="action_type_is_known"),
+            *(
+                models.CheckConstraint(
+                    condition=~Q(type=action_type)
+                    | Q(
+                        *(
+                            models.lookups.In(JSONMemberType("properties", Value(member)), json_types)
+                            for member in members
+                        )
+                    ),
+                    name=f"action_{action_type.lower()}_has_its_properties",
+                )
+                for action_type, members, json_types in [
+                    (ActionType.CLICK, ["locationX", "locationY"], JSON_NUMBER),
+                    (ActionType.VIEW, ["viewedId"], JSON_STRING),
+                    (ActionType.NAVIGATE, ["pageFrom", "pageTo"], JSON_STRING),
+                ]
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} at {self.time.isoformat()}"
+
+
+class IdempotencyKey(models.Model):
+    """A key that came with a batch, kept in the batch's own transaction so that a repeat stores nothing more."""
+
+    owner = models.CharField(max_length=64, help_text="Whose key it is: two callers' keys never meet.")
+    key = models.CharField(max_length=MAX_KEY_LENGTH)
+    body_digest = models.CharField(max_length=64, help_text="SHA-256 of the decompressed body, in hexadecimal.")
+    action_count = models.PositiveIntegerField()
+    # Indexed to find the ones that may be forgotten.
+    created = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotency_key_of_owner")]
+
+    def __str__(self) -> str:
+        return self.key

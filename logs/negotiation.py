@@ -1,0 +1,39 @@
+"""Which format comes in and which goes out: by the letter of the content type, and by what the client prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.http import parse_header_parameters
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class ContentNegotiation(BaseContentNegotiation):
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+        """Return the parser of the body's content type, the first one where there is none; None for another charset."""
+        media_type, parameters = parse_header_parameters(request.content_type)
+        if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+            return None
+        if not media_type:
+            return parsers[0]
+        return next((parser for parser in parsers if parser.media_type == media_type.lower()), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the renderer that `format` names, otherwise the one that `Accept` prefers, with its media type.
+
+        Raises NotAcceptable when the client takes none of them. A `format` that does not exist is left to the query.
+        """
+        wanted = request.query_params.get("format")
+        chosen = next((renderer for renderer in renderers if renderer.format == wanted), None)
+        if chosen is None:
+            preferred = request._request.get_preferred_type([renderer.media_type for renderer in renderers])
+            chosen = next((renderer for renderer in renderers if renderer.media_type == preferred), None)
+        if chosen is None:
+            raise NotAcceptable(available_renderers=renderers)
+        return chosen, chosen.media_type

@@ -1,0 +1,34 @@
+"""Reads that all see the database as it was at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Run the queries of the block against one snapshot, without holding up any writer.
+
+    https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ and
+    https://www.sqlite.org/isolation.html. Within a transaction that is already open, that transaction's view holds.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+    else:
+        # Not atomic(): the connection's transactions are immediate, which would lock writers out.
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            if connection.connection is not None:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")

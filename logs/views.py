@@ -1,0 +1,68 @@
+"""The addresses of the API."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from logs import idempotency
+from logs.conditional import etag_of, is_unchanged
+from logs.models import Log
+from logs.parsers import JSONParser, NDJSONParser, PlainTextParser
+from logs.query import LogQuery
+from logs.renderers import JSONRenderer, NDJSONRenderer, render
+from logs.serializers import LogSerializer
+from logs.store import Receipt
+from logs.streaming import ROWS_AT_ONCE, LogStream
+
+
+class LogsView(APIView):
+    """Batches of logs in, logs by user, time and type out."""
+
+    parser_classes = [JSONParser, PlainTextParser, NDJSONParser]
+    renderer_classes = [JSONRenderer, NDJSONRenderer]
+
+    def post(self, request: Request) -> Response:
+        logs = request.data if request.stream else None
+        token = idempotency.token_of(request)
+        duplicates = token and idempotency.recall(token)
+        if duplicates is not None:
+            receipt = Receipt(duplicates=duplicates)
+        else:
+            serializer = LogSerializer(data=logs, many=True, context={"idempotency_token": token})
+            serializer.is_valid(raise_exception=True)
+            receipt = serializer.save()
+        return Response({"success": True, **asdict(receipt)})
+
+    def get(self, request: Request) -> HttpResponseBase:
+        query = LogQuery(request.META.get("QUERY_STRING", ""))
+        layout, media_type = request.accepted_renderer.layout, request.accepted_media_type
+        headers = {"Cache-Control": "private, no-cache"}
+        if query.user_id is not None:
+            logs = Log.objects.filter(user_id=query.user_id).summaries()
+            headers["ETag"] = etag_of(query, logs, media_type)
+            if is_unchanged(request, headers["ETag"]):
+                return HttpResponseNotModified(headers=headers)
+            if query.limit is None and sum(log.action_count for log in logs) <= ROWS_AT_ONCE:
+                records = query.actions(query.page()).records()
+                return HttpResponse(render(records, layout), content_type=media_type, headers=headers)
+        stream = LogStream(query, layout)
+        if stream.page.next_cursor is not None:
+            headers["Link"] = f'<{_with_parameter(request, "cursor", stream.page.next_cursor.encode())}>; rel="next"'
+        return StreamingHttpResponse(stream, content_type=media_type, headers=headers)
+
+    def head(self, request: Request) -> HttpResponseBase:
+        response = self.get(request)
+        response.close()
+        return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+
+
+def _with_parameter(request: Request, name: str, value: str) -> str:
+    parameters = request.query_params.copy()
+    parameters[name] = value
+    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

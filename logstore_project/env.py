@@ -1,0 +1,13 @@
+"""The one helper through which every setting comes from the environment, or from `.env` beside manage.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+# What the environment says wins over the file.
+env.read_env(BASE_DIR / ".env")

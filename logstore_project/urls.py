@@ -1,0 +1,16 @@
+"""The root addresses."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("logs.urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "logs.errors.bad_request"
+handler403 = "logs.errors.permission_denied"
+handler404 = "logs.errors.not_found"
+handler500 = "logs.errors.server_error"

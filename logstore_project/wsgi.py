@@ -1,0 +1,24 @@
+"""The WSGI application that gunicorn serves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "logstore_project.settings")
+
+_django = get_wsgi_application()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Serve a request, with its body when that comes in chunks.
+
+    Django takes a body without a Content-Length for none; the server ends the input by itself (wsgi.input_terminated).
+    """
+    if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
+        environ["CONTENT_LENGTH"] = str(sys.maxsize)
+    return _django(environ, start_response)
