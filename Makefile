@@ -1,5 +1,6 @@
 # make run     the store at http://127.0.0.1:8000, ready to use
 # make test    the tests, on DATABASE_URL's kind of database
+# make benchmark    how fast the API is, on a PostgreSQL server
 # make manage do="createsuperuser"    any command of manage.py, with the same settings as make run
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ LOCAL_SECRET = if [ -z "$$SECRET_KEY" ] && ! grep -qs '^SECRET_KEY=.' .env; then
 # Nobody is asked for a key on this machine, unless the environment or .env says otherwise.
 LOCAL_AUTH = if [ -z "$$LOGSTORE_AUTH" ] && ! grep -qs '^LOGSTORE_AUTH=.' .env; then export LOGSTORE_AUTH=open; fi
 
-.PHONY: run test lint manage setup
+.PHONY: run test lint benchmark manage setup
 
 run: setup
 	@$(LOCAL_SECRET); $(LOCAL_AUTH); \
@@ -21,6 +22,9 @@ run: setup
 
 test: setup
 	@$(LOCAL_SECRET); exec $(BIN)/pytest $(ARGS)
+
+benchmark: setup
+	@$(LOCAL_SECRET); exec $(BIN)/python -m benchmarks.api
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""ETags of a user's answers, made from the versions of the user's logs and the query.
+"""ETags of a user's answers, weak ones, since the same answer may come gzipped.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-conditional-requests
 """
@@ -10,15 +10,19 @@ import hashlib
 from django.http import HttpRequest
 from django.utils.http import parse_etags
 
-from logs.models import LogSummary
+from logs.models import Log
 from logs.query import LogQuery
 
 
-def etag_of(query: LogQuery, logs: list[LogSummary], media_type: str) -> str:
-    """Return a weak ETag: the same for as long as the user's logs and the meaning of the query are."""
-    versions = [(log.id, log.version) for log in logs]
-    digest = hashlib.sha256(repr((query.identity, media_type, versions)).encode()).hexdigest()
-    return f'W/"{digest[:32]}"'
+def etag_of_body(body: bytes) -> str:
+    """Return the ETag of an answer that is at hand: it stays exactly as long as the answer does."""
+    return f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def etag_of_query(query: LogQuery, media_type: str) -> str:
+    """Return the ETag of an answer too long to be at hand: it stays as long as the versions of the user's logs do."""
+    versions = list(Log.objects.filter(user_id=query.user_id).order_by("id").values_list("id", "version"))
+    return etag_of_body(repr((query.identity, media_type, versions)).encode())
 
 
 def is_unchanged(request: HttpRequest, etag: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -35,7 +36,7 @@ class TypesField(forms.Field):
         types = [name for text in value or () if text for name in text.split(",")]
         if not set(types) <= set(ActionType.values):
             raise _refusal(ErrorCode.INVALID_ACTION_TYPE)
-        return types
+        return sorted(set(types))
 
 
 class TimeFilter(django_filters.Filter):
@@ -61,6 +62,16 @@ class ActionFilter(django_filters.FilterSet):
     class Meta:
         model = Action
         fields: tuple[str, ...] = ()
+
+    def get_form_class(self) -> type[forms.Form]:
+        return _form_class(type(self))
+
+
+@functools.cache
+def _form_class(filterset: type[ActionFilter]) -> type[forms.Form]:
+    """The form of a filterset, made once: django-filter makes the same one again for every request."""
+    fields = {name: filter_.field for name, filter_ in filterset.base_filters.items()}
+    return type(f"{filterset.__name__}Form", (forms.Form,), fields)
 
 
 def _refusal(code: ErrorCode) -> ValidationError:

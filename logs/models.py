@@ -43,20 +43,6 @@ class _KeptByUser(models.Model):
         super().save(*args, **kwargs)
 
 
-class LogSummary(NamedTuple):
-    """What tells whether a log has changed, and how much there is of it."""
-
-    id: int
-    version: int
-    action_count: int
-
-
-class LogQuerySet(models.QuerySet["Log"]):
-    def summaries(self) -> list[LogSummary]:
-        count = F("click_count") + F("view_count") + F("navigate_count")
-        return [LogSummary(*row) for row in self.values_list("id", "version", count)]
-
-
 class Log(_KeptByUser):
     """What one user did in one session, with figures about its actions that every append keeps true."""
 
@@ -68,8 +54,6 @@ class Log(_KeptByUser):
     click_count = models.PositiveBigIntegerField("clicks", default=0)
     view_count = models.PositiveBigIntegerField("views", default=0)
     navigate_count = models.PositiveBigIntegerField("navigations", default=0)
-
-    objects = LogQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from django import forms
-from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.datastructures import MultiValueDict
 
 from logs.errors import ErrorCode, LogStoreError, Violation
 from logs.filters import ActionFilter
 from logs.jsontext import has_forbidden_character
-from logs.models import Action, ActionQuerySet, Log
+from logs.models import Action, ActionRecord, Log
 from logs.pagination import MAX_LIMIT, Cursor, IdRange, Order, Page, find_page
+from logs.prepared import fetch_records
 
-FORMATS = ("json", "ndjson")
+T = TypeVar("T")
 
-
-class PageForm(forms.Form):
-    """The parameters that say which logs of an answer, in which order and format."""
-
-    limit = forms.RegexField(r"\A[0-9]{1,5}\Z", required=False)
-    cursor = forms.CharField(required=False, strip=False)
-    order = forms.ChoiceField(choices=[(order.value, order.name) for order in Order], required=False)
-    format = forms.ChoiceField(choices=[(name, name) for name in FORMATS], required=False)
-
-    def clean_limit(self) -> int | None:
-        limit = int(self.cleaned_data["limit"] or 0) or None
-        if self.cleaned_data["limit"] and (limit is None or limit > MAX_LIMIT):
-            raise ValidationError(ErrorCode.INVALID_PARAMETER.sentence)
-        return limit
-
-    def clean_cursor(self) -> Cursor | None:
-        try:
-            return Cursor.decode(self.cleaned_data["cursor"]) if self.cleaned_data["cursor"] else None
-        except ValueError:
-            raise _invalid_cursor() from None
-
-    def clean(self) -> None:
-        order = Order(self.cleaned_data.get("order") or Order.OLDEST)
-        cursor = self.cleaned_data.get("cursor")
-        if cursor is not None and cursor.order is not order:
-            self.add_error("cursor", _invalid_cursor())
-        self.cleaned_data["order"] = order
-
-
-PARAMETERS = (*ActionFilter.base_filters, *PageForm.base_fields)
+PARAMETERS = (*ActionFilter.base_filters, "limit", "cursor", "order", "format")
 _REPEATABLE = {"types"}
+
+# Made once: to build these anew for every request took longer than to filter them.
+_RECORDS = {order: Action.objects.in_log_order(newest_first=order is Order.NEWEST).records() for order in Order}
+
+_is_number = re.compile("[0-9]{1,9}").fullmatch
+
+
+class Format(StrEnum):
+    """The formats that `format` may name: those of the renderers."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
 
 
 class LogQuery:
@@ -61,15 +46,29 @@ class LogQuery:
     def __init__(self, query_string: str) -> None:
         given = _parse(query_string)
         data = MultiValueDict({name: [value for value in values if value] for name, values in given.items()})
-        self._filter = ActionFilter(data, Action.objects.all())
-        page = PageForm(data)
-        violations = _form_violations(self._filter.form) | _form_violations(page) | _misuses(given)
-        if violations:
-            raise LogStoreError.from_violations([violations[name] for name in given if name in violations])
-        self.user_id: str | None = data.get("userId")
-        self.limit: int | None = page.cleaned_data["limit"]
-        self.order: Order = page.cleaned_data["order"]
-        self._rest = page.cleaned_data["cursor"].rest if page.cleaned_data["cursor"] else IdRange()
+        refused: dict[str, ErrorCode] = {}
+
+        def read(name: str, parse: Callable[[str], T], code: ErrorCode = ErrorCode.INVALID_PARAMETER) -> T | None:
+            try:
+                return parse(data[name]) if data.get(name) else None
+            except ValueError:
+                refused[name] = code
+                return None
+
+        self.user_id: str | None = data.get("userId") or None
+        self.limit = read("limit", _parse_limit)
+        self.order = read("order", Order) or Order.OLDEST
+        read("format", Format)
+        cursor = read("cursor", Cursor.decode, ErrorCode.INVALID_CURSOR)
+        if cursor is not None and cursor.order is not self.order:
+            refused["cursor"] = ErrorCode.INVALID_CURSOR
+        self._rest = cursor.rest if cursor else IdRange()
+        self._filter = ActionFilter(data, _RECORDS[self.order])
+        refused |= _refused_by_filter(self._filter) | _misused(given)
+        if refused:
+            raise LogStoreError.from_violations(
+                [Violation(refused[name], parameter=_shown(name)) for name in given if name in refused]
+            )
 
     @property
     def identity(self) -> str:
@@ -80,10 +79,19 @@ class LogQuery:
         """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
         return Page(self._rest) if self.limit is None else find_page(self._logs(), self.order, self.limit)
 
-    def actions(self, page: Page) -> ActionQuerySet:
+    def records(self, page: Page) -> QuerySet[Action, ActionRecord]:
         """The matching actions of a page, in the order of the answer."""
-        actions = self._filter.qs.of_logs(page.ids.on("log__id"))
-        return actions.in_log_order(newest_first=self.order is Order.NEWEST)
+        return self._filter.qs.of_logs(page.ids.on("log__id"))
+
+    def short_records(self, most: int) -> list[ActionRecord] | None:
+        """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
+        if self.limit is not None or self._rest != IdRange():
+            return None
+        chosen = {name: value for name, value in self._filter.form.cleaned_data.items() if value}
+        parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
+        shape = (self.order, most, len(parameters), *chosen)
+        records = fetch_records(lambda: self._filter.qs[: most + 1], shape, parameters)
+        return records if len(records) <= most else None
 
     def _logs(self) -> QuerySet[Log]:
         chosen = self._filter.form.cleaned_data
@@ -108,24 +116,31 @@ def _parse(query_string: str) -> dict[str, list[str]]:
     return given
 
 
-def _misuses(given: Mapping[str, Sequence[str]]) -> dict[str, Violation]:
-    misuses = {}
+def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
+    misused = {}
     for name, values in given.items():
         if name not in PARAMETERS:
-            misuses[name] = Violation(ErrorCode.UNKNOWN_PARAMETER, parameter=name.encode(errors="replace").decode())
+            misused[name] = ErrorCode.UNKNOWN_PARAMETER
         elif len(values) > 1 and name not in _REPEATABLE:
-            misuses[name] = Violation(ErrorCode.INVALID_PARAMETER, parameter=name)
+            misused[name] = ErrorCode.INVALID_PARAMETER
         elif name == "userId" and has_forbidden_character(values[0]):
-            misuses[name] = Violation(ErrorCode.INVALID_CHARACTER, parameter=name)
-    return misuses
+            misused[name] = ErrorCode.INVALID_CHARACTER
+    return misused
 
 
-def _form_violations(form: forms.Form) -> dict[str, Violation]:
+def _refused_by_filter(action_filter: ActionFilter) -> dict[str, ErrorCode]:
     return {
-        name: Violation(ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER), parameter=name)
-        for name, errors in form.errors.as_data().items()
+        name: ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER)
+        for name, errors in action_filter.errors.as_data().items()
     }
 
 
-def _invalid_cursor() -> ValidationError:
-    return ValidationError(ErrorCode.INVALID_CURSOR.sentence, code=ErrorCode.INVALID_CURSOR.name)
+def _parse_limit(text: str) -> int:
+    if not _is_number(text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise ValueError("not a limit")
+    return int(text)
+
+
+def _shown(name: str) -> str:
+    """A parameter's name as an answer can hold it: a lone surrogate stands for a byte that is not UTF-8."""
+    return name.encode(errors="replace").decode()

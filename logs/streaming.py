@@ -1,4 +1,4 @@
-"""An answer of any length, from one snapshot of the database."""
+"""An answer of any length, from one snapshot of the database: a short one at once, a long one in chunks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from logs.snapshot import snapshot
 ROWS_AT_ONCE = 2000
 
 
+def render_if_short(query: LogQuery, layout: Layout) -> bytes | None:
+    """Return the answer to a query as a whole, None if it comes in pages or has more than ROWS_AT_ONCE actions."""
+    records = query.short_records(most=ROWS_AT_ONCE)
+    return None if records is None else b"".join(render(records, layout))
+
+
 class LogStream:
     """The bytes of an answer to a query, read while they are iterated; close() ends the snapshot.
 
@@ -25,7 +31,7 @@ class LogStream:
         with ExitStack() as stack:
             stack.enter_context(snapshot())
             self.page = query.page()
-            records = query.actions(self.page).records().iterator(chunk_size=ROWS_AT_ONCE)
+            records = query.records(self.page).iterator(chunk_size=ROWS_AT_ONCE)
             self._chunks = stack.enter_context(closing(render(records, layout)))
             self._first = next(self._chunks)
             self.close = stack.pop_all().close

@@ -11,14 +11,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from logs import idempotency
-from logs.conditional import etag_of, is_unchanged
-from logs.models import Log
+from logs.conditional import etag_of_body, etag_of_query, is_unchanged
 from logs.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.query import LogQuery
-from logs.renderers import JSONRenderer, NDJSONRenderer, render
+from logs.renderers import JSONRenderer, NDJSONRenderer
 from logs.serializers import LogSerializer
 from logs.store import Receipt
-from logs.streaming import ROWS_AT_ONCE, LogStream
+from logs.streaming import LogStream, render_if_short
 
 
 class LogsView(APIView):
@@ -44,13 +43,12 @@ class LogsView(APIView):
         layout, media_type = request.accepted_renderer.layout, request.accepted_media_type
         headers = {"Cache-Control": "private, no-cache"}
         if query.user_id is not None:
-            logs = Log.objects.filter(user_id=query.user_id).summaries()
-            headers["ETag"] = etag_of(query, logs, media_type)
+            body = render_if_short(query, layout)
+            headers["ETag"] = etag_of_query(query, media_type) if body is None else etag_of_body(body)
             if is_unchanged(request, headers["ETag"]):
                 return HttpResponseNotModified(headers=headers)
-            if query.limit is None and sum(log.action_count for log in logs) <= ROWS_AT_ONCE:
-                records = query.actions(query.page()).records()
-                return HttpResponse(render(records, layout), content_type=media_type, headers=headers)
+            if body is not None:
+                return HttpResponse(body, content_type=media_type, headers=headers)
         stream = LogStream(query, layout)
         if stream.page.next_cursor is not None:
             headers["Link"] = f'<{_with_parameter(request, "cursor", stream.page.next_cursor.encode())}>; rel="next"'

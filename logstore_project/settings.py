@@ -26,8 +26,10 @@ LOGSTORE_MAX_BODY_BYTES = env.int("LOGSTORE_MAX_BODY_BYTES", default=20 * 1024 *
 # --- Database --------------------------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{BASE_DIR / 'logstore.sqlite3'}", conn_max_age=600, conn_health_checks=True
+    "default": dj_database_url.parse(
+        env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'logstore.sqlite3'}",
+        conn_max_age=600,
+        conn_health_checks=True,
     )
 }
 _database = DATABASES["default"]
@@ -41,6 +43,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # A file, because an in-memory database that threads share neither waits nor has a WAL.
     _database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 else:
+    _database["ENGINE"] = "logstore_project.postgresql"
     _options.setdefault("connect_timeout", 5)
 
 # --- Applications ----------------------------------------------------------------------------------------------------

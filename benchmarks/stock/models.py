@@ -1,0 +1,29 @@
+"""The tables of the stock build."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class StockLog(models.Model):
+    userId = models.CharField(max_length=255)
+    sessionId = models.CharField(max_length=255)
+
+    class Meta:
+        app_label = "stock"
+
+    def __str__(self) -> str:
+        return self.userId
+
+
+class StockAction(models.Model):
+    log = models.ForeignKey(StockLog, related_name="actions", on_delete=models.CASCADE)
+    time = models.DateTimeField()
+    type = models.CharField(max_length=8, choices=[(name, name) for name in ("CLICK", "VIEW", "NAVIGATE")])
+    properties = models.JSONField()
+
+    class Meta:
+        app_label = "stock"
+
+    def __str__(self) -> str:
+        return self.type
