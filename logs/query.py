@@ -90,7 +90,7 @@ class LogQuery:
         chosen = {name: value for name, value in self._filter.form.cleaned_data.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)
-        records = fetch_records(lambda: self._filter.qs[: most + 1], shape, parameters)
+        records = fetch_records(lambda: self._filter.qs.all()[: most + 1], shape, parameters)
         return records if len(records) <= most else None
 
     def _logs(self) -> QuerySet[Log]:
