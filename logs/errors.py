@@ -7,9 +7,8 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
@@ -158,8 +157,10 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             return error_response(ErrorCode.PERMISSION_DENIED)
         case UnreadablePostError():
             return error_response(ErrorCode.INVALID_JSON, "The body broke off.")
+        case DisallowedHost():
+            return error_response(ErrorCode.INVALID_PARAMETER, "The Host header is not one of ALLOWED_HOSTS.")
         case SuspiciousOperation():
-            return error_response(ErrorCode.INVALID_PARAMETER, HTTPStatus.BAD_REQUEST.description + ".")
+            return error_response(ErrorCode.INVALID_PARAMETER)
         case _:
             return None
 

@@ -159,7 +159,7 @@ class LogListSerializer(serializers.ListSerializer):
         if data is serializers.empty or data is None or data == []:
             raise LogStoreError(ErrorCode.NO_LOGS_PROVIDED)
         if not isinstance(data, list):
-            raise LogStoreError.from_violations([Violation(ErrorCode.INVALID_BODY, pointer="")])
+            raise LogStoreError(ErrorCode.INVALID_BODY)
         refusals = Refusals()
         rows = []
         for index, log in zip(getattr(data, "indexes", range(len(data))), data, strict=True):

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "logs",
 ]
 MIDDLEWARE = [
+    "logs.middleware.ErrorBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "logs.compression.CompressionMiddleware",
