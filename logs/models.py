@@ -82,23 +82,19 @@ class ActionRecord(NamedTuple):
 
 
 class ActionQuerySet(models.QuerySet["Action"]):
-    def in_log_order(self, newest_first: bool = False) -> ActionQuerySet:
-        """The order of every answer: logs by when they were first stored, their actions by time, then as stored."""
-        return self.order_by("-log_id" if newest_first else "log_id", "time", "id")
+    def in_log_order(self, newest_first: bool = False, log_condition: Q | None = None) -> ActionQuerySet:
+        """The order of every answer: logs by when they were first stored, their actions by time, then as stored.
 
-    def of_logs(self, condition: Q) -> ActionQuerySet:
-        """Only the actions of the logs that meet a condition, spelled with `log__`.
-
-        The condition goes to the log's side of the join: a filter on log__id would be made one on the action's log_id,
-        for which PostgreSQL has no index without the user.
+        log_condition: which logs, spelled with `log__`. It and the order are on the log's side of the join: on the
+        action's own log_id, to which the ORM would turn log__id, neither database could use an index for them.
         """
-        if not condition:
-            return self
-        return self.alias(wanted_log=FilteredRelation("log", condition=condition)).filter(wanted_log__isnull=False)
+        condition = log_condition or Q(log__id__isnull=False)
+        joined = self.alias(its_log=FilteredRelation("log", condition=condition)).filter(its_log__isnull=False)
+        return joined.order_by("-its_log__id" if newest_first else "its_log__id", "time", "id")
 
     def records(self) -> models.QuerySet[Action, ActionRecord]:
-        """The actions as tuples in the order of ActionRecord, not decoded: an answer takes their JSON as it is."""
-        return self.values_list("log_id", "user_id", "log__session_id", "time", "type", JSONText("properties"))
+        """Actions in log order as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
+        return self.values_list("its_log__id", "user_id", "its_log__session_id", "time", "type", JSONText("properties"))
 
 
 class Action(_KeptByUser):

@@ -23,9 +23,6 @@ T = TypeVar("T")
 PARAMETERS = (*ActionFilter.base_filters, "limit", "cursor", "order", "format")
 _REPEATABLE = {"types"}
 
-# Made once: to build these anew for every request took longer than to filter them.
-_RECORDS = {order: Action.objects.in_log_order(newest_first=order is Order.NEWEST).records() for order in Order}
-
 _is_number = re.compile("[0-9]{1,9}").fullmatch
 
 
@@ -63,7 +60,7 @@ class LogQuery:
         if cursor is not None and cursor.order is not self.order:
             refused["cursor"] = ErrorCode.INVALID_CURSOR
         self._rest = cursor.rest if cursor else IdRange()
-        self._filter = ActionFilter(data, _RECORDS[self.order])
+        self._filter = ActionFilter(data, Action.objects.all())
         refused |= _refused_by_filter(self._filter) | _misused(given)
         if refused:
             raise LogStoreError.from_violations(
@@ -81,7 +78,8 @@ class LogQuery:
 
     def records(self, page: Page) -> QuerySet[Action, ActionRecord]:
         """The matching actions of a page, in the order of the answer."""
-        return self._filter.qs.of_logs(page.ids.on("log__id"))
+        newest_first = self.order is Order.NEWEST
+        return self._filter.qs.in_log_order(newest_first, page.ids.on("log__id")).records()
 
     def short_records(self, most: int) -> list[ActionRecord] | None:
         """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
@@ -90,7 +88,7 @@ class LogQuery:
         chosen = {name: value for name, value in self._filter.form.cleaned_data.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)
-        records = fetch_records(lambda: self._filter.qs.all()[: most + 1], shape, parameters)
+        records = fetch_records(lambda: self.records(Page(IdRange()))[: most + 1], shape, parameters)
         return records if len(records) <= most else None
 
     def _logs(self) -> QuerySet[Log]:
