@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
 from logstore_project.env import env
+
+try:
+    # A start that can't succeed stops here with one sentence, and not in each worker with a stack trace.
+    import logstore_project.settings  # noqa: F401
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
 
 bind = f"127.0.0.1:{env.int('PORT', default=8000)}"
 workers = env.int("WEB_CONCURRENCY", default=2)
