@@ -11,3 +11,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 # What the environment says wins over the file.
 env.read_env(BASE_DIR / ".env")
+
+
+def log_format() -> str:
+    """Return LOGSTORE_LOG_FORMAT; gunicorn writes lines before there are settings."""
+    return env.str("LOGSTORE_LOG_FORMAT", default="console")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+
+from gunicorn.app.base import Arbiter
+from gunicorn.workers.base import Worker
+from prometheus_client import multiprocess
+
 from logstore_project.env import env
 
 bind = f"127.0.0.1:{env.int('PORT', default=8000)}"
@@ -11,3 +19,15 @@ threads = env.int("WEB_THREADS", default=8)
 # A query may name a user of 255 characters, each of them twelve bytes long when it is percent-encoded.
 limit_request_line = 8190
 control_socket_disable = True
+logger_class = "operations.gunicorn_log.GunicornLogger"
+
+# Where the workers add up their figures; what an earlier start counted is not kept.
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="logstore-metrics-"))
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Arbiter) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
