@@ -45,8 +45,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
             "api_key": obj,
             "text": request.new_api_key,
         }
-        headers = {"Cache-Control": "no-store"}
-        return TemplateResponse(request, "admin/access/apikey/created.html", context, headers=headers)
+        return TemplateResponse(request, "admin/access/apikey/created.html", context)
 
     @admin.action(description="Revoke selected API keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 from gunicorn.app.base import Arbiter
 from gunicorn.workers.base import Worker
-from prometheus_client import multiprocess
 
 from logstore_project.env import env
 
@@ -22,12 +22,18 @@ control_socket_disable = True
 logger_class = "operations.gunicorn_log.GunicornLogger"
 
 # Where the workers add up their figures; what an earlier start counted is not kept.
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="logstore-metrics-"))
+_FIGURES, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"
+if _FIGURES not in os.environ:
+    os.environ[_FIGURES] = tempfile.mkdtemp(prefix=_OURS)
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
+    # Not before there is a directory: what it imports looks for one.
+    from prometheus_client import multiprocess
+
     multiprocess.mark_process_dead(worker.pid)
 
 
 def on_exit(server: Arbiter) -> None:
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    if Path(os.environ[_FIGURES]).name.startswith(_OURS):
+        shutil.rmtree(os.environ[_FIGURES], ignore_errors=True)
