@@ -23,7 +23,7 @@ logger_class = "operations.gunicorn_log.GunicornLogger"
 
 # Where the workers add up their figures; what an earlier start counted is not kept.
 _FIGURES, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"
-if _FIGURES not in os.environ:
+if not os.environ.get(_FIGURES):
     os.environ[_FIGURES] = tempfile.mkdtemp(prefix=_OURS)
 
 

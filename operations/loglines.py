@@ -17,8 +17,9 @@ from types import TracebackType
 
 REQUEST_EXTRAS = ("method", "path", "status", "duration_ms")
 
-# The request that this thread serves, or has served last.
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
+NO_REQUEST = "-"
+# The request that this thread serves.
+request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 
 _hide_keys = re.compile(r"ls_[0-9a-f]{12}_[A-Za-z0-9_-]+").sub
 

@@ -7,15 +7,18 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.conf import settings
+from django.core.signals import request_finished
 from django.db import DatabaseError
+from django.dispatch import receiver
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
 from operations import metrics
-from operations.loglines import request_id
+from operations.loglines import NO_REQUEST, request_id
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
 
@@ -45,6 +48,12 @@ class RequestMiddleware:
         else:
             finish()
         return response
+
+
+@receiver(request_finished)
+def _forget_the_id(**kwargs: Any) -> None:
+    """What a thread writes between two requests, such as gunicorn's own lines, belongs to neither."""
+    request_id.set(NO_REQUEST)
 
 
 class _Watched:

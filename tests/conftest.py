@@ -15,6 +15,7 @@ from django.test import Client
 def open_store(settings: LazySettings) -> None:
     """Nobody is asked for a key, but by the tests about keys; nobody has called before."""
     settings.LOGSTORE_AUTH = "open"
+    settings.CACHES = dict.fromkeys(settings.CACHES, settings.CACHES["process"])
     caches["process"].clear()
 
 
