@@ -194,8 +194,6 @@ CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "X-Request-ID"]
 
 # --- Log lines -------------------------------------------------------------------------------------------------------
 
-if log_format() not in FORMATTERS:
-    raise ImproperlyConfigured("LOGSTORE_LOG_FORMAT must be console or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -204,8 +202,10 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": [], "level": "WARNING", "propagate": True},
-        # A refusal has its line in the access log; this one would say the path, and so whatever was put into it.
+        # A refusal has its line in the access log already.
         "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+        # The development server's access log, which would say the query.
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": False},
         "logstore.access": {"level": "INFO"},
     },
 }

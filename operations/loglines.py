@@ -40,6 +40,10 @@ class ConsoleFormatter(logging.Formatter):
         record.exc_text = None
         return _hide_keys("ls_...", super().format(record))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = _message(record)
+        return super().formatMessage(record)
+
     def formatException(  # noqa: N802  logging's own name
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
@@ -63,7 +67,7 @@ class JSONFormatter(ConsoleFormatter):
             "level": record.levelname,
             "logger": record.name,
             "request_id": request_id.get(),
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         line |= {name: vars(record)[name] for name in REQUEST_EXTRAS if name in vars(record)}
         if record.exc_info:
@@ -72,6 +76,12 @@ class JSONFormatter(ConsoleFormatter):
 
 
 FORMATTERS = {"console": ConsoleFormatter, "json": JSONFormatter}
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message without the path that Django ends its own with: a path may name somebody."""
+    path = getattr(getattr(record, "request", None), "path", "")
+    return record.getMessage().removesuffix(f": {path}")
 
 
 class WithoutRequests(logging.Filter):

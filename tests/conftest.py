@@ -19,6 +19,11 @@ def open_store(settings: LazySettings) -> None:
     caches["process"].clear()
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: LazySettings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def post(client: Client) -> Callable[..., HttpResponse]:
     """POST a value as JSON, or bytes as they are, to /logs/."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
 from access.models import ApiKey
@@ -142,6 +143,23 @@ def test_an_open_store_asks_nobody_and_looks_at_no_key(send, settings):
     settings.LOGSTORE_AUTH = "open"
     assert send("POST").status_code == 200
     assert send("GET", bearer("x")).status_code == 200
+
+
+# Nobody reads or writes a log there; the admin asks for a staff account.
+FOR_EVERYBODY = {"healthz", "readyz", "schema/", "docs/", "admin/"}
+
+
+def addresses(patterns, start=""):
+    for pattern in patterns:
+        path = f"{start}{pattern.pattern}"
+        if path not in FOR_EVERYBODY and path != "admin/login/":
+            yield from addresses(pattern.url_patterns, path) if isinstance(pattern, URLResolver) else [path]
+
+
+@pytest.mark.parametrize("path", list(addresses(get_resolver().url_patterns)))
+def test_no_address_is_open_by_mistake(send, path):
+    assert refusal(send("GET", address=f"/{path}")) == (401, "NOT_AUTHENTICATED")
+    assert refusal(send("POST", address=f"/{path}")) == (401, "NOT_AUTHENTICATED")
 
 
 # --- ?key= -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection
+from django.test import Client
 
 from operations.loglines import ConsoleFormatter, JSONFormatter
 from tests.builders import a_click, a_key, a_log, a_view, bearer
@@ -131,6 +132,17 @@ def test_no_line_holds_a_user_a_property_or_a_key(client, post, written, setting
         client.post("/logs/", b"secretproperty", content_type="application/json", headers=headers)
     assert written().count("\n") >= 18
     assert personal_in(written()) == []
+
+
+def test_a_forged_form_is_told_of_without_its_path(written):
+    client = Client(enforce_csrf_checks=True)
+    assert client.post("/admin/secretuser/").status_code == 403
+    assert "CSRF cookie not set" in written()
+    assert personal_in(written()) == []
+
+
+def test_the_development_server_writes_no_queries():
+    assert not logging.getLogger("django.server").isEnabledFor(logging.ERROR)
 
 
 @pytest.mark.parametrize("error", [OperationalError, IntegrityError, ValueError])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_rate_limits import NOBODY_LISTENS, with_cache
+from tests.caches import NOBODY_LISTENS, with_cache
 
 pytestmark = pytest.mark.django_db
 

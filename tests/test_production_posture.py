@@ -59,6 +59,14 @@ def test_a_check_says_nothing_of_keys_while_the_database_is_away():
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("setting", ["LOGSTORE_AUTH", "LOGSTORE_LOG_FORMAT", "LOGSTORE_RATE_LOGIN"])
+def test_a_setting_with_a_value_it_can_not_take_is_named_at_the_start(setting):
+    started = manage("check", **PRODUCTION, **{setting: "nonsense"})
+    assert started.returncode == 1
+    assert started.stderr.startswith(setting)
+    assert started.stderr.count("\n") == 1
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, django_db_setup, django_db_blocker):
     """A store under production settings, as a proxy reaches it."""

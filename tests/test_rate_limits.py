@@ -13,12 +13,10 @@ from django.core.cache import caches
 
 from access.rates import Rate, seconds_to_wait
 from tests.builders import a_key, a_log, bearer, stored_logs
+from tests.caches import BLACK_HOLE, NOBODY_LISTENS, REDIS_URL, with_cache
 
 pytestmark = pytest.mark.django_db
 
-REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
-NOBODY_LISTENS = "redis://127.0.0.1:1/0"
-BLACK_HOLE = "redis://192.0.2.1:6379/0"
 # Windows of a day: none ends while a test runs, unless that runs at midnight.
 TWICE = "2/d"
 
@@ -27,26 +25,20 @@ def statuses(call, times):
     return [call().status_code for _ in range(times)]
 
 
-def with_cache(settings, url):
-    prefix = f"test-{os.getpid()}-{time.monotonic_ns()}"
-    backend = "logstore_project.cache.ForgivingRedisCache"
-    settings.CACHES = {
-        **settings.CACHES,
-        "default": {"BACKEND": backend, "LOCATION": url, "KEY_PREFIX": prefix},
-    }
-    return prefix
-
-
 @pytest.fixture
 def shared_cache(settings):
     """A Redis of which each test has a part of its own; returns the name of that part."""
+    server = redis.Redis.from_url(REDIS_URL)
     try:
-        redis.Redis.from_url(REDIS_URL).ping()
+        server.ping()
     except redis.RedisError:
         if os.environ.get("CI"):
             pytest.fail(f"no Redis at {REDIS_URL}")
         pytest.skip(f"no Redis at {REDIS_URL}")
-    return with_cache(settings, REDIS_URL)
+    part = with_cache(settings, REDIS_URL)
+    yield part
+    for name in server.scan_iter(f"*{part}*"):
+        server.delete(name)
 
 
 def test_there_is_no_limit_unless_one_is_set(post):
@@ -191,7 +183,6 @@ def test_a_cache_that_comes_back_is_used_again(shared_cache, settings, monkeypat
     time.sleep(0.15)
     cache.set("other", 1)
     assert cache.get("other") == 1
-    server.delete(cache.make_key("list"), cache.make_key("other"))
 
 
 @pytest.mark.parametrize(
