@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -63,7 +63,7 @@ def note_use(key: ApiKey) -> None:
                     cursor.execute("SET LOCAL synchronous_commit = off")
             unlocked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
             ApiKey.objects.filter(pk__in=list(unlocked)).update(last_used=now)
-    except DatabaseError as error:
+    except Error as error:
         logger.info("the use of an API key was not noted: %s", type(error).__name__)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 
@@ -191,4 +191,6 @@ def server_error(request: HttpRequest) -> JsonResponse:
     """Answer an exception that nothing else answered, without a word of it: it is in the log."""
     error = sys.exc_info()[1]
     answer = answer_exception(error) if isinstance(error, Exception) else None
+    if answer is None and isinstance(error, DatabaseError):
+        metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
     return answer or error_response(ErrorCode.INTERNAL_ERROR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -27,7 +27,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
         return refusal
     try:
         missing = _last_migrations() - MigrationRecorder(connection).applied_migrations().keys()
-    except DatabaseError as error:
+    except Error as error:
         return answer_exception(error) or error_response(ErrorCode.STORE_UNAVAILABLE)
     if missing:
         return error_response(ErrorCode.STORE_UNAVAILABLE, "The database lacks migrations: run manage.py migrate.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import request_finished
-from django.db import DatabaseError
+from django.db import Error
 from django.dispatch import receiver
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
@@ -66,7 +66,7 @@ class _Watched:
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._chunks
-        except DatabaseError as error:
+        except Error as error:
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
             raise
 

@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import a_key, a_log, bearer
@@ -57,16 +57,22 @@ def test_refusals_are_counted_by_code(client, post, risen):
         assert risen("logstore_refusals_total", code) == 1
 
 
-def test_a_database_error_before_an_answer_is_counted(client, risen):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(OperationalError, "STORE_UNAVAILABLE"), (IntegrityError, "INTERNAL_ERROR")],
+    ids=["away", "broken"],
+)
+def test_a_database_error_before_an_answer_is_counted(client, risen, error, code):
     def break_off(execute, sql, *arguments):
         if "logs_action" in sql:
-            raise OperationalError
+            raise error
         return execute(sql, *arguments)
 
+    client.raise_request_exception = False
     with connection.execute_wrapper(break_off):
-        assert client.get("/logs/").status_code == 503
-    assert risen("logstore_database_errors_total", "OperationalError") == 1
-    assert risen("logstore_refusals_total", "STORE_UNAVAILABLE") == 1
+        assert client.get("/logs/").json()["code"] == code
+    assert risen("logstore_database_errors_total", error.__name__) == 1
+    assert risen("logstore_refusals_total", code) == 1
 
 
 @pytest.mark.django_db(transaction=True)
