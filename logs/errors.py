@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
-from rest_framework.views import set_rollback
+
+from logs.operations import metrics
 
 MAX_VIOLATIONS = 100
 RETRY_AFTER_SECONDS = 5
+
+_MAKE_A_KEY = "Whoever runs the store makes one: manage.py createapikey NAME --scope ingest|read|both."
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +59,8 @@ class ErrorCode(enum.Enum):
     INVALID_PARAMETER = 400, "The parameter has a value it can't take, or is given twice."
     INVALID_CURSOR = 400, "The cursor is not one that this store gave for this order."
     INVALID_IDEMPOTENCY_KEY = 400, "Idempotency-Key must be 1 to 255 printable ASCII characters."
-    NOT_AUTHENTICATED = 401, "An API key is needed: Authorization: Bearer KEY."
-    INVALID_API_KEY = 401, "The API key is unknown, revoked or expired."
+    NOT_AUTHENTICATED = 401, f"An API key is needed: Authorization: Bearer KEY. {_MAKE_A_KEY}"
+    INVALID_API_KEY = 401, f"The API key is unknown, revoked or expired. {_MAKE_A_KEY}"
     PERMISSION_DENIED = 403, "This is not allowed."
     NOT_FOUND = 404, "There is nothing at this address."
     METHOD_NOT_ALLOWED = 405, "This address does not take that method."
@@ -117,10 +120,13 @@ def json_pointer(place: Sequence[str | int]) -> str:
 def error_response(
     code: ErrorCode, detail: str = "", violations: Sequence[Violation] = (), headers: dict[str, str] | None = None
 ) -> JsonResponse:
-    """Return the contract's error body; STORE_UNAVAILABLE always says when to come back."""
+    """Return the contract's error body; a 401 always says what to send, STORE_UNAVAILABLE when to come back."""
+    metrics.REFUSALS.labels(code.name).inc()
     headers = dict(headers or {})
     if code is ErrorCode.STORE_UNAVAILABLE:
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    if code.status == 401:
+        headers.setdefault("WWW-Authenticate", "Bearer")
     return JsonResponse(
         {
             "success": False,
@@ -138,11 +144,11 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
 
     Django REST Framework's EXCEPTION_HANDLER, also called for what is raised outside its views.
     """
-    set_rollback()
     match error:
         case LogStoreError():
             return error_response(error.code, str(error.detail), error.violations)
         case OperationalError() | InterfaceError():
+            metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
             logger.error("database unavailable: %s", type(error.__cause__ or error).__name__)
             return error_response(ErrorCode.STORE_UNAVAILABLE)
         case Http404() | exceptions.NotFound():
@@ -153,6 +159,8 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             return error_response(ErrorCode.NOT_ACCEPTABLE)
         case exceptions.UnsupportedMediaType():
             return error_response(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+        case exceptions.Throttled():
+            return error_response(ErrorCode.THROTTLED, headers={"Retry-After": str(int(error.wait or 1))})
         case PermissionDenied() | exceptions.PermissionDenied():
             return error_response(ErrorCode.PERMISSION_DENIED)
         case UnreadablePostError():
@@ -184,4 +192,6 @@ def server_error(request: HttpRequest) -> JsonResponse:
     """Answer an exception that nothing else answered, without a word of it: it is in the log."""
     error = sys.exc_info()[1]
     answer = answer_exception(error) if isinstance(error, Exception) else None
+    if answer is None and isinstance(error, DatabaseError):
+        metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
     return answer or error_response(ErrorCode.INTERNAL_ERROR)

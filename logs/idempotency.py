@@ -40,7 +40,8 @@ def token_of(request: Request) -> IdempotencyToken | None:
         return None
     if not _is_key(key):
         raise LogStoreError(ErrorCode.INVALID_IDEMPOTENCY_KEY)
-    return IdempotencyToken("", key, getattr(request, "body_digest", ""))
+    owner = "" if request.auth is None else str(request.auth.pk)
+    return IdempotencyToken(owner, key, getattr(request, "body_digest", ""))
 
 
 def recall(token: IdempotencyToken) -> int | None:

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from logs import idempotency
 from logs.idempotency import IdempotencyToken
 from logs.models import ActionType
+from logs.operations import metrics
 
 
 class ActionRow(NamedTuple):
@@ -62,6 +63,7 @@ def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Re
         merged = _merge(batch)
         log_ids = _upsert_logs(merged)
         _insert_actions(merged, log_ids)
+    metrics.ACTIONS_STORED.inc(count)
     return Receipt(stored=count)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from gunicorn.app.base import Arbiter
+from gunicorn.workers.base import Worker
 
 from logstore_project.env import env
 
@@ -21,3 +27,21 @@ threads = env.int("WEB_THREADS", default=8)
 # A query may name a user of 255 characters, each of them twelve bytes long when it is percent-encoded.
 limit_request_line = 8190
 control_socket_disable = True
+logger_class = "logs.operations.gunicorn_log.GunicornLogger"
+
+# Where the workers add up their figures; what an earlier start counted is not kept.
+_FIGURES, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"
+if not os.environ.get(_FIGURES):
+    os.environ[_FIGURES] = tempfile.mkdtemp(prefix=_OURS)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    # Not before there is a directory: what it imports looks for one.
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Arbiter) -> None:
+    if Path(os.environ[_FIGURES]).name.startswith(_OURS):
+        shutil.rmtree(os.environ[_FIGURES], ignore_errors=True)

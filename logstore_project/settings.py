@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dj_database_url
+from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
-from logstore_project.env import BASE_DIR, env
+from logs.access.rates import Rate
+from logs.operations.loglines import FORMATTERS
+from logstore_project.env import BASE_DIR, env, log_format
 
 # --- Start -----------------------------------------------------------------------------------------------------------
 
@@ -22,6 +25,47 @@ if LOGSTORE_AUTH not in ("keys", "open"):
     raise ImproperlyConfigured("LOGSTORE_AUTH must be keys or open.")
 LOGSTORE_ANY_OFFSET = env.bool("LOGSTORE_ANY_OFFSET", default=False)
 LOGSTORE_MAX_BODY_BYTES = env.int("LOGSTORE_MAX_BODY_BYTES", default=20 * 1024 * 1024)
+
+# --- Behind a reverse proxy ------------------------------------------------------------------------------------------
+
+# One proxy that ends HTTPS, sets X-Forwarded-Proto and appends to X-Forwarded-For. Without it nothing here is on, so
+# that a store on this machine alone works over plain HTTP.
+LOGSTORE_BEHIND_PROXY = env.bool("LOGSTORE_BEHIND_PROXY", default=False)
+if LOGSTORE_BEHIND_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = env.int("LOGSTORE_HSTS_SECONDS", default=365 * 24 * 3600)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("LOGSTORE_HSTS_SUBDOMAINS", default=True)
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+# --- Rate limits and cache -------------------------------------------------------------------------------------------
+
+# Such as 100/m, for each API key, for each address where there is none; empty is no limit.
+LOGSTORE_RATE_INGEST = env.str("LOGSTORE_RATE_INGEST", default="")
+LOGSTORE_RATE_READ = env.str("LOGSTORE_RATE_READ", default="")
+LOGSTORE_RATE_LOGIN = env.str("LOGSTORE_RATE_LOGIN", default="10/m")
+for _name in ("LOGSTORE_RATE_INGEST", "LOGSTORE_RATE_READ", "LOGSTORE_RATE_LOGIN"):
+    try:
+        Rate.parse(globals()[_name])
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{_name}: {error}") from None
+
+REDIS_URL = env.str("REDIS_URL", default="")
+_in_process = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    # A counter that is dropped for want of room starts again from nothing.
+    "OPTIONS": {"MAX_ENTRIES": 100_000},
+}
+CACHES = {
+    "default": {
+        "BACKEND": "logstore_project.cache.ForgivingRedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "logstore",
+    }
+    if REDIS_URL
+    else _in_process,
+    "process": _in_process,
+}
 
 # --- Database --------------------------------------------------------------------------------------------------------
 
@@ -58,11 +102,18 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "rest_framework",
+    "corsheaders",
+    "csp",
+    "logs.access",
     "logs",
 ]
 MIDDLEWARE = [
+    "logs.operations.middleware.RequestMiddleware",
     "logs.middleware.ErrorBodyMiddleware",
+    "logs.operations.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "logs.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,8 +139,9 @@ TEMPLATES = [
     }
 ]
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["logs.access.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["logs.access.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["logs.access.throttling.RateLimit"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "logs.errors.answer_exception",
     "UNAUTHENTICATED_USER": None,
@@ -119,14 +171,45 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 CSRF_FAILURE_VIEW = "logs.errors.permission_denied"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [csp.SELF],
+        "script-src": [csp.SELF],
+        "style-src": [csp.SELF],
+        "img-src": [csp.SELF, "data:"],
+        "object-src": [csp.NONE],
+        "base-uri": [csp.SELF],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+    }
+}
+
+# --- Browsers of other origins ---------------------------------------------------------------------------------------
+
+_origins = env.list("LOGSTORE_CORS_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = "*" in _origins
+CORS_ALLOWED_ORIGINS = [origin for origin in _origins if origin != "*"]
+CORS_URLS_REGEX = r"^/logs/?$"
+CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
+CORS_ALLOW_HEADERS = [
+    "accept", "authorization", "content-encoding", "content-type", "idempotency-key", "if-none-match", "x-request-id",
+]  # fmt: skip
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "X-Request-ID"]
 
 # --- Log lines -------------------------------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"line": {"()": FORMATTERS[log_format()]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"django": {"handlers": [], "level": "WARNING", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "WARNING", "propagate": True},
+        # A refusal has its line in the access log already.
+        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+        # The development server's access log, which would say the query.
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": False},
+        "logstore.access": {"level": "INFO"},
+    },
 }

@@ -5,8 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from logs.access.login import throttled_login
+from logs.operations.views import MetricsView
+
 urlpatterns = [
     path("", include("logs.urls")),
+    path("", include("logs.operations.health")),
+    path("metrics", MetricsView.as_view()),
+    path("admin/login/", throttled_login),
     path("admin/", admin.site.urls),
 ]
 

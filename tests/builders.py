@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from logs.access import keys
+from logs.access.models import ApiKey, Scope
 from logs.models import Action, Log
 
 TIME = "2018-10-18T21:37:28-06:00"
@@ -38,3 +40,14 @@ def stored_actions() -> int:
 
 def stored_logs() -> int:
     return Log.objects.count()
+
+
+def a_key(scope: str = Scope.BOTH, **others: Any) -> tuple[ApiKey, str]:
+    """A stored API key and its text."""
+    key = ApiKey(name="a tracker", scope=scope, **others)
+    return key, keys.issue(key)
+
+
+def bearer(text: str) -> dict[str, str]:
+    """The headers that carry a key."""
+    return {"Authorization": f"Bearer {text}"}

@@ -5,8 +5,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
+from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import Client
+
+
+@pytest.fixture(autouse=True)
+def open_store(settings: LazySettings) -> None:
+    """Nobody is asked for a key, but by the tests about keys; nobody has called before."""
+    settings.LOGSTORE_AUTH = "open"
+    settings.CACHES = dict.fromkeys(settings.CACHES, settings.CACHES["process"])
+    caches["process"].clear()
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: LazySettings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture

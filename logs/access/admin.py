@@ -1,0 +1,53 @@
+"""API keys in the admin: made and shown once, renamed, revoked."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from logs.access import keys
+from logs.access.models import ApiKey
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):
+    list_display = ["name", "scope", "prefix", "created", "last_used", "expires", "revoked"]
+    list_filter = ["scope"]
+    search_fields = ["name", "prefix"]
+    ordering = ["-created"]
+    actions = ["revoke"]
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
+        return ["name", "scope", "expires"] if obj is None else list(self.list_display)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
+        return [] if obj is None else [name for name in self.list_display if name != "name"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Nobody: a revoked key stays, so that what it did can be told later."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: object, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["name"])
+        else:
+            request.new_api_key = keys.issue(obj)
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the key in the answer itself: a message would be kept in a cookie or the session until it is seen."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key made",
+            "opts": self.opts,
+            "api_key": obj,
+            "text": request.new_api_key,
+        }
+        return TemplateResponse(request, "admin/access/apikey/created.html", context)
+
+    @admin.action(description="Revoke selected API keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = queryset.filter(revoked=None).update(revoked=timezone.now())
+        self.message_user(request, f"{count} revoked.")

@@ -1,0 +1,41 @@
+"""A system check that says when nobody can get in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import Tags, Warning, register
+from django.db import DatabaseError, OperationalError, connection
+
+from logs.access.models import ApiKey
+
+
+@register(Tags.security)
+def check_that_there_is_a_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Warning]:
+    """Warn of a store that asks for API keys, and has made none. Silent while the database is away."""
+    if settings.DEBUG or settings.LOGSTORE_AUTH != "keys" or _has_a_key():
+        return []
+    return [
+        Warning(
+            "No API key was made yet: the API refuses every request.",
+            hint="Make one with manage.py createapikey NAME --scope ingest|read|both, or set LOGSTORE_AUTH=open.",
+            id="access.W001",
+        )
+    ]
+
+
+def _has_a_key() -> bool:
+    # A look would make the file.
+    if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
+        return False
+    try:
+        return ApiKey.objects.exists()
+    except OperationalError as error:
+        # SQLite's word for a table that no migration has made yet; otherwise there is no telling.
+        return "no such table" not in str(error)
+    except DatabaseError:
+        return False

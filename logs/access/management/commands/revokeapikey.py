@@ -1,0 +1,31 @@
+"""Revoke an API key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+from django.utils import timezone
+
+from logs.access.models import ApiKey
+
+
+class Command(BaseCommand):
+    help = "Revoke an API key: from now on it is refused."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("key", help="its prefix, or its name if only one key that is not revoked has that name")
+
+    def handle(self, *, key: str, **options: Any) -> None:
+        found = ApiKey.objects.filter(Q(prefix=key) | Q(name=key))
+        if not found:
+            raise CommandError(f"There is no API key with the prefix or name {key!r}.")
+        working = list(found.filter(revoked=None))
+        if not working:
+            raise CommandError(f"{key!r} is revoked already.")
+        if len(working) > 1:
+            raise CommandError(f"{key!r} names several keys, say which: {' '.join(one.prefix for one in working)}")
+        ApiKey.objects.filter(pk=working[0].pk).update(revoked=timezone.now())
+        self.stderr.write(f"Revoked {working[0]}.")

@@ -1,0 +1,97 @@
+"""Log lines: for people or as JSON, with the id of the request they belong to, and without anything personal.
+
+What a message, an exception or a record's extras say may come from a request, so that a line never holds the text of an
+exception (a database quotes rows in it), nor extras other than the ones named here (Django adds the request itself).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from contextvars import ContextVar
+from types import TracebackType
+
+REQUEST_EXTRAS = ("method", "path", "status", "duration_ms")
+
+NO_REQUEST = "-"
+# The request that this thread serves.
+request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
+
+_hide_keys = re.compile(r"ls_[0-9a-f]{12}_[A-Za-z0-9_-]+").sub
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`TIME LEVEL LOGGER [REQUEST ID] MESSAGE`, times in UTC; the frames of an exception on the lines after it."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("{asctime} {levelname} {name} [{request_id}] {message}", style="{")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.request_id = request_id.get()
+        # Another handler may have left the exception's text here.
+        record.exc_text = None
+        return _hide_keys("ls_...", super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = _message(record)
+        return super().formatMessage(record)
+
+    def formatException(  # noqa: N802  logging's own name
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        """The frames and types of an exception and of those that led to it, without what they say."""
+        lines: list[str] = []
+        error = ei[1]
+        while error is not None:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            state = getattr(error, "pgcode", None)
+            lines.append(f"{frames}{type(error).__module__}.{type(error).__qualname__}{f' {state}' if state else ''}")
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\nfollowed by\n".join(reversed(lines))
+
+
+class JSONFormatter(ConsoleFormatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "request_id": request_id.get(),
+            "message": _message(record),
+        }
+        line |= {name: vars(record)[name] for name in REQUEST_EXTRAS if name in vars(record)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _hide_keys("ls_...", json.dumps(line))
+
+
+FORMATTERS = {"console": ConsoleFormatter, "json": JSONFormatter}
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message without the path that Django ends its own with: a path may name somebody."""
+    path = getattr(getattr(record, "request", None), "path", "")
+    return record.getMessage().removesuffix(f": {path}")
+
+
+class WithoutRequests(logging.Filter):
+    """Cuts the client's address, the query and the text of a broken request out of gunicorn's own lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
+        if message.startswith("Invalid request"):
+            error = sys.exc_info()[0]
+            record.msg, record.args = f"Invalid request: {error.__name__ if error else 'unknown'}", ()
+        elif message.startswith("Error handling request"):
+            record.msg, record.args = "Error handling a request", ()
+        return True
