@@ -3,6 +3,10 @@ from __future__ import annotations
 import select
 
 from django.db.backends.postgresql import base
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN
+
+# https://www.psycopg.org/docs/extensions.html#transaction-status-constants
+_BROKEN = (TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -12,7 +16,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Django asks before each request, by a query; that took a twelfth of the time of a short one. A server that has
         closed the connection, or is about to, has sent something, while one that waits for a query never does.
         """
-        if self.connection is None or self.connection.closed:
+        if self.connection is None or self.connection.info.transaction_status in _BROKEN:
             return False
         poll = select.poll()
         poll.register(self.connection.fileno(), select.POLLIN)
