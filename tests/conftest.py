@@ -7,6 +7,14 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+# One database serves all examples of a test: each example cleans up after itself.
+hypothesis_settings.register_profile(
+    "suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture
@@ -15,6 +23,17 @@ def post(client: Client) -> Callable[..., HttpResponse]:
 
     def send(body: Any, content_type: str = "application/json", **extra: Any) -> HttpResponse:
         return client.post("/logs/", body, content_type=content_type, **extra)
+
+    return send
+
+
+@pytest.fixture
+def post_bytes(client: Client) -> Callable[..., HttpResponse]:
+    """POST text or bytes as they are to /logs/, with headers by their names."""
+
+    def send(body: str | bytes, content_type: str = "application/json", **headers: str) -> HttpResponse:
+        data = body.encode() if isinstance(body, str) else body
+        return client.generic("POST", "/logs/", data, content_type=content_type, headers=headers)
 
     return send
 
@@ -29,6 +48,13 @@ def get(client: Client) -> Callable[..., Any]:
         return decoded(answer)
 
     return read
+
+
+@pytest.fixture
+def server_answers(client: Client) -> Client:
+    """A client that is answered like the world outside: exceptions don't reach the test."""
+    client.raise_request_exception = False
+    return client
 
 
 def decoded(answer: HttpResponse) -> Any:
