@@ -23,7 +23,7 @@ class PageForm(forms.Form):
     """The parameters that say which logs of an answer, in which order and format."""
 
     limit = forms.RegexField(r"\A[0-9]{1,5}\Z", required=False)
-    cursor = forms.CharField(required=False, strip=False)
+    cursor = forms.Field(required=False)
     order = forms.ChoiceField(choices=[(order.value, order.name) for order in Order], required=False)
     format = forms.ChoiceField(choices=[(name, name) for name in FORMATS], required=False)
 

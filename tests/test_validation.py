@@ -172,7 +172,9 @@ def test_a_missing_member_of_properties_is_refused(post, action, member, name, v
 
 
 @pytest.mark.parametrize("action, member, name", NUMBERS, ids=[name for _, _, name in NUMBERS])
-@pytest.mark.parametrize("value", ["1", "x", " ", True, False, [], [1], {}, {"a": 1}, 2**53, -(2**53), 1e300], ids=shown)
+@pytest.mark.parametrize(
+    "value", ["1", "x", " ", True, False, [], [1], {}, {"a": 1}, 2**53, -(2**53), 1e300], ids=shown
+)
 def test_a_location_that_is_no_number_within_range_is_refused(post, action, member, name, value):
     answer = post([a_log(with_member(action, member, value))])
     assert_refused(answer, (f"INVALID_{name}_VALUE", f"/0/actions/0/properties/{member}"))
