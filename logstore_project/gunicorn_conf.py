@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
 from logstore_project.env import env
+
+try:
+    # Here a setting that is missing ends the start with its sentence; in a worker, with a page of tracebacks.
+    import logstore_project.settings  # noqa: F401
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
 
 bind = f"127.0.0.1:{env.int('PORT', default=8000)}"
 workers = env.int("WEB_CONCURRENCY", default=2)

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 
 # One database serves all examples of a test: each example cleans up after itself.
 hypothesis_settings.register_profile(
-    "suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "suite", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 hypothesis_settings.load_profile("suite")
 
