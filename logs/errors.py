@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
@@ -184,3 +185,17 @@ def server_error(request: HttpRequest) -> JsonResponse:
     error = sys.exc_info()[1]
     answer = answer_exception(error) if isinstance(error, Exception) else None
     return answer or error_response(ErrorCode.INTERNAL_ERROR)
+
+
+class NotAllowedMiddleware:
+    """Gives the contract's error body to the 405s of Django's own views and of static files, which have none."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        code = ErrorCode.METHOD_NOT_ALLOWED
+        if response.status_code != code.status or isinstance(response, JsonResponse):
+            return response
+        return error_response(code, headers={"Allow": response.headers["Allow"]})

@@ -59,6 +59,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "logs.errors.NotAllowedMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "logs.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
