@@ -58,8 +58,11 @@ class LogsView(APIView):
 
     def head(self, request: Request) -> HttpResponseBase:
         response = self.get(request)
-        response.close()
-        return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+        if not response.streaming:
+            return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+        # The snapshot is closed with the response, which alone may say that the request has ended.
+        response.streaming_content = ()
+        return response
 
 
 def _with_parameter(request: Request, name: str, value: str) -> str:

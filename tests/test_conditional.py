@@ -17,11 +17,15 @@ def a_users_log(post):
 
 
 def etag(client, address: str = ADDRESS, **headers: str) -> str:
-    return client.get(address, headers=headers).headers["ETag"]
+    answer = client.get(address, headers=headers)
+    answer.getvalue()
+    return answer.headers["ETag"]
 
 
 def status_with(client, known: str, address: str = ADDRESS, **headers: str) -> int:
-    return client.get(address, headers={"If-None-Match": known, **headers}).status_code
+    answer = client.get(address, headers={"If-None-Match": known, **headers})
+    answer.getvalue()
+    return answer.status_code
 
 
 def test_an_answer_about_a_user_carries_an_etag(client):
