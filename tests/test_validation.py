@@ -77,14 +77,20 @@ def test_actions_that_are_no_array_are_refused(post, value):
 def test_a_log_is_checked_in_the_order_of_the_contract(post):
     log = {"actions": [], "sessionId": 7, "userId": None}
     assert_refused(
-        post([log]), ("MISSING_USERID", "/0/userId"), ("INVALID_SESSIONID", "/0/sessionId"), ("MISSING_ACTIONS", "/0/actions")
-    )  # fmt: skip
+        post([log]),
+        ("MISSING_USERID", "/0/userId"),
+        ("INVALID_SESSIONID", "/0/sessionId"),
+        ("MISSING_ACTIONS", "/0/actions"),
+    )
 
 
 def test_a_log_without_any_member_is_refused_for_each(post):
     assert_refused(
-        post([{}]), ("MISSING_USERID", "/0/userId"), ("MISSING_SESSIONID", "/0/sessionId"), ("MISSING_ACTIONS", "/0/actions")
-    )  # fmt: skip
+        post([{}]),
+        ("MISSING_USERID", "/0/userId"),
+        ("MISSING_SESSIONID", "/0/sessionId"),
+        ("MISSING_ACTIONS", "/0/actions"),
+    )
 
 
 def test_members_are_found_by_their_exact_names(post):
@@ -138,8 +144,8 @@ ORDER_OF_CHECKS = [
     ({"type": "NO", "properties": 7, "time": TIME}, "INVALID_ACTION_TYPE", "/type"),
     ({"type": "VIEW", "properties": 7, "time": TIME}, "INVALID_PROPERTIES", "/properties"),
     ({"type": "VIEW", "properties": {"other": NUL}, "time": TIME}, "MISSING_VIEWEDID_VALUE", "/properties/viewedId"),
-    ({"type": "VIEW", "properties": {"other": NUL, "viewedId": "v"}, "time": TIME}, "INVALID_CHARACTER", "/properties/other"),
-]  # fmt: skip
+    (a_view(other=NUL), "INVALID_CHARACTER", "/properties/other"),
+]
 
 
 @pytest.mark.parametrize("action, code, place", ORDER_OF_CHECKS, ids=[code for _, code, _ in ORDER_OF_CHECKS])
@@ -309,20 +315,14 @@ def test_a_pair_of_surrogates_is_one_character(post_bytes, get):
 
 @pytest.mark.parametrize(
     "number",
-    ["52", "52.5", "0", "-0", "0.0", "-0.0", "1.10", "0.1", "9007199254740991", "-9007199254740991",
+    ["52", "52.5", "0", "-0", "0.0", "1e2", "5E-1",
+     "1e-400", "1E+15", "0e5", "1.5e1", "0.0000001", "-0.0", "1.10", "0.1", "9007199254740991", "-9007199254740991",
      "9007199254740990.999", "0.30000000000000000000000000000001", "123.4500000000000000000000000000000000000"],
 )  # fmt: skip
 def test_a_location_is_returned_exactly_as_sent(post_bytes, client, number):
     body = json.dumps([a_log(a_click(x="NUMBER", y=1))]).replace('"NUMBER"', number)
     assert post_bytes(body).status_code == 200
     assert f'"locationX":{number},'.encode() in client.get("/logs/").getvalue()
-
-
-@pytest.mark.parametrize("number", ["1e2", "5E-1", "1e-400", "1E+15", "0e5"])
-def test_a_location_with_an_exponent_keeps_its_value(post_bytes, get, number):
-    body = json.dumps([a_log(a_click(x="NUMBER"))]).replace('"NUMBER"', number)
-    assert post_bytes(body).status_code == 200
-    assert get()[0]["actions"][0]["properties"]["locationX"] == float(number)
 
 
 @pytest.mark.parametrize(
@@ -350,12 +350,13 @@ def test_any_other_number_is_returned_exactly_as_sent(post_bytes, client, number
     assert f'"other":{number},"nested":[{{"a":{number}}}]' in answer
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1E-400", "1.5e+9999", "1e22"])
-def test_any_other_number_with_an_exponent_keeps_its_value(post_bytes, client, number):
+@pytest.mark.parametrize(
+    "number", ["1e400", "-1E-400", "1.5e+9999", "1e22", "1.5e1", "0.0000001", "1.0e-007", "-0.0E+00"]
+)
+def test_any_other_number_with_an_exponent_is_returned_exactly_as_sent(post_bytes, client, number):
     body = json.dumps([a_log(a_view(other="NUMBER"))]).replace('"NUMBER"', number)
     assert post_bytes(body).status_code == 200
-    returned = client.get("/logs/").getvalue().decode().split('"other":')[1].split("}")[0]
-    assert returned.upper().replace("+", "") == number.upper().replace("+", "")
+    assert f'"other":{number}}}' in client.get("/logs/").getvalue().decode()
 
 
 @pytest.mark.parametrize("number", ["1e99999999999999999999", "-1e-99999999999999999999", "1e" + "9" * 5000])
