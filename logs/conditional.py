@@ -14,15 +14,17 @@ from logs.models import Log
 from logs.query import LogQuery
 
 
-def etag_of_body(body: bytes) -> str:
-    """Return the ETag of an answer that is at hand: it stays exactly as long as the answer does."""
-    return f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+def etag_of(query: LogQuery, media_type: str, body: bytes | None) -> str:
+    """Return the ETag of an answer to a user's query.
 
-
-def etag_of_query(query: LogQuery, media_type: str) -> str:
-    """Return the ETag of an answer too long to be at hand: it stays as long as the versions of the user's logs do."""
-    versions = list(Log.objects.filter(user_id=query.user_id).order_by("id").values_list("id", "version"))
-    return etag_of_body(repr((query.identity, media_type, versions)).encode())
+    body: a short answer, whose ETag stays exactly as long as the answer does; None for one too long to be at hand,
+    whose ETag stays as long as the versions of the user's logs do.
+    """
+    if body is None:
+        versions = Log.objects.filter(user_id=query.user_id).order_by("id").values_list("id", "version")
+        body = repr(list(versions)).encode()
+    digest = hashlib.sha256(repr((query.identity, media_type)).encode() + body).hexdigest()
+    return f'W/"{digest[:32]}"'
 
 
 def is_unchanged(request: HttpRequest, etag: str) -> bool:

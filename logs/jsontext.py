@@ -13,8 +13,28 @@ JSONValue: TypeAlias = Union[dict[str, "JSONValue"], list["JSONValue"], str, Dec
 
 MAX_DEPTH = 64
 
+
+class _Spelled(Decimal):
+    """A number that Decimal would write in another way than it came: 1e400 as 1E+400, 1.5e1 as 15."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Spelled:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _as_written(text: str) -> Decimal:
+    number = Decimal(text)
+    return number if str(number) == text else _Spelled(text)
+
+
 # Decimal for every number: a float turns 0.10 into 0.1 and 1e400 into infinity, and int() refuses over 4,300 digits.
-_decoder = simplejson.JSONDecoder(parse_int=Decimal, parse_float=Decimal)
+_decoder = simplejson.JSONDecoder(parse_int=Decimal, parse_float=_as_written)
 _encoder = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 # PostgreSQL's text can't hold U+0000, and UTF-8 has no lone surrogates.

@@ -20,7 +20,8 @@ class ErrorBodyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if response.status_code < 400 or response.streaming or response.content:
+        # The store's own errors are never streamed; those of static files are, and empty.
+        if response.status_code < 400 or (not response.streaming and response.content):
             return response
         kept = {name: value for name, value in response.items() if name not in ("Content-Type", "Content-Length")}
         return error_response(_code_by_status.get(response.status_code, ErrorCode.INTERNAL_ERROR), headers=kept)

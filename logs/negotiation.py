@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
@@ -15,7 +16,10 @@ from rest_framework.request import Request
 class ContentNegotiation(BaseContentNegotiation):
     def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
         """Return the parser of the body's content type, the first one where there is none; None for another charset."""
-        media_type, parameters = parse_header_parameters(request.content_type)
+        try:
+            media_type, parameters = parse_header_parameters(request.content_type)
+        except ValueError:
+            return None
         if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
             return None
         if not media_type:
@@ -32,8 +36,19 @@ class ContentNegotiation(BaseContentNegotiation):
         wanted = request.query_params.get("format")
         chosen = next((renderer for renderer in renderers if renderer.format == wanted), None)
         if chosen is None:
-            preferred = request._request.get_preferred_type([renderer.media_type for renderer in renderers])
+            preferred = _preferred_type(request._request, [renderer.media_type for renderer in renderers])
             chosen = next((renderer for renderer in renderers if renderer.media_type == preferred), None)
         if chosen is None:
             raise NotAcceptable(available_renderers=renderers)
         return chosen, chosen.media_type
+
+
+def _preferred_type(request: HttpRequest, media_types: Sequence[str]) -> str | None:
+    try:
+        accepted_types = request.accepted_types
+    except ValueError:
+        return None
+    for accepted in accepted_types:
+        # Neither format has parameters to choose by: `application/json; charset=utf-8` wants JSON.
+        accepted.range_params = {}
+    return request.get_preferred_type(media_types)

@@ -106,7 +106,8 @@ class ActionSerializer(serializers.Serializer):
     def read(cls, action: object, place: Place, refusals: Refusals) -> ActionRow | None:
         """Return the row of a valid action, or None after adding its first violation (both of a pair) to refusals."""
         if type(action) is not dict or not action:
-            refusals.add(ErrorCode.EMPTY_ACTION if action in (None, {}) else ErrorCode.INVALID_ACTION, place)
+            invalid = _forbidden_character(action) or ErrorCode.INVALID_ACTION
+            refusals.add(ErrorCode.EMPTY_ACTION if action in (None, {}) else invalid, place)
             return None
         action_type, properties, time = action.get("type"), action.get("properties"), action.get("time")
         for name, value, missing in (
@@ -131,7 +132,7 @@ class ActionSerializer(serializers.Serializer):
     def _read_properties(properties: object, action_type: str, place: Place, refusals: Refusals) -> str | None:
         text = jsontext.encode(properties) if type(properties) is dict else None
         if text is None or _is_too_large(text):
-            refusals.add(ErrorCode.INVALID_PROPERTIES, place)
+            refusals.add(_forbidden_character(properties) or ErrorCode.INVALID_PROPERTIES, place)
             return None
         are_valid = True
         for name, field in _members_by_type[action_type]:
@@ -159,7 +160,8 @@ class LogListSerializer(serializers.ListSerializer):
         if data is serializers.empty or data is None or data == []:
             raise LogStoreError(ErrorCode.NO_LOGS_PROVIDED)
         if not isinstance(data, list):
-            raise LogStoreError(ErrorCode.INVALID_BODY)
+            code = _forbidden_character(data) or ErrorCode.INVALID_BODY
+            raise LogStoreError.from_violations([Violation(code, pointer=json_pointer(()))])
         refusals = Refusals()
         rows = []
         for index, log in zip(getattr(data, "indexes", range(len(data))), data, strict=True):
@@ -199,7 +201,7 @@ class LogSerializer(serializers.Serializer):
             if isinstance(log, UndecodableLine):
                 refusals.add(ErrorCode.INVALID_JSON, place, log.reason)
             else:
-                refusals.add(ErrorCode.INVALID_LOG, place)
+                refusals.add(_forbidden_character(log) or ErrorCode.INVALID_LOG, place)
             return None
         for name, field in _identity:
             fault = field.fault(log.get(name))
@@ -210,7 +212,7 @@ class LogSerializer(serializers.Serializer):
             refusals.add(ErrorCode.MISSING_ACTIONS, (*place, "actions"))
             return None
         if type(actions) is not list:
-            refusals.add(ErrorCode.INVALID_ACTIONS, (*place, "actions"))
+            refusals.add(_forbidden_character(actions) or ErrorCode.INVALID_ACTIONS, (*place, "actions"))
             return None
         rows = []
         for index, action in enumerate(actions):

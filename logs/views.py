@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from logs import idempotency
-from logs.conditional import etag_of_body, etag_of_query, is_unchanged
+from logs.conditional import etag_of, is_unchanged
 from logs.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.query import LogQuery
 from logs.renderers import JSONRenderer, NDJSONRenderer
@@ -44,7 +44,7 @@ class LogsView(APIView):
         headers = {"Cache-Control": "private, no-cache"}
         if query.user_id is not None:
             body = render_if_short(query, layout)
-            headers["ETag"] = etag_of_query(query, media_type) if body is None else etag_of_body(body)
+            headers["ETag"] = etag_of(query, media_type, body)
             if is_unchanged(request, headers["ETag"]):
                 return HttpResponseNotModified(headers=headers)
             if body is not None:
@@ -56,8 +56,11 @@ class LogsView(APIView):
 
     def head(self, request: Request) -> HttpResponseBase:
         response = self.get(request)
-        response.close()
-        return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+        if not response.streaming:
+            return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+        # The snapshot is closed with the response, which alone may say that the request has ended.
+        response.streaming_content = ()
+        return response
 
 
 def _with_parameter(request: Request, name: str, value: str) -> str:

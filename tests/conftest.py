@@ -9,6 +9,14 @@ from django.conf import LazySettings
 from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+# One database serves all examples of a test: each example cleans up after itself.
+hypothesis_settings.register_profile(
+    "suite", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +43,17 @@ def post(client: Client) -> Callable[..., HttpResponse]:
 
 
 @pytest.fixture
+def post_bytes(client: Client) -> Callable[..., HttpResponse]:
+    """POST text or bytes as they are to /logs/, with headers by their names."""
+
+    def send(body: str | bytes, content_type: str = "application/json", **headers: str) -> HttpResponse:
+        data = body.encode() if isinstance(body, str) else body
+        return client.generic("POST", "/logs/", data, content_type=content_type, headers=headers)
+
+    return send
+
+
+@pytest.fixture
 def get(client: Client) -> Callable[..., Any]:
     """GET /logs/ with the given parameters and return the decoded answer."""
 
@@ -44,6 +63,13 @@ def get(client: Client) -> Callable[..., Any]:
         return decoded(answer)
 
     return read
+
+
+@pytest.fixture
+def server_answers(client: Client) -> Client:
+    """A client that is answered like the world outside: exceptions don't reach the test."""
+    client.raise_request_exception = False
+    return client
 
 
 def decoded(answer: HttpResponse) -> Any:

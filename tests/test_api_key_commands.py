@@ -25,7 +25,7 @@ def test_a_new_key_is_the_last_line_of_stdout_alone(capsys):
 
 
 @pytest.mark.parametrize(
-    ("expires", "lives"),
+    "expires, lives",
     [("12h", timedelta(hours=12)), ("90d", timedelta(days=90)), ("2w", timedelta(weeks=2))],
     ids=["hours", "days", "weeks"],
 )

@@ -96,7 +96,7 @@ def test_a_key_that_has_ended_is_refused(send, method, ended):
 
 
 @pytest.mark.parametrize(
-    ("scope", "method", "status"),
+    "scope, method, status",
     [
         ("ingest", "POST", 200),
         ("ingest", "GET", 403),
@@ -179,7 +179,7 @@ def test_a_key_that_may_read_is_refused_in_an_address(send, scope):
 
 
 @pytest.mark.parametrize(
-    ("key", "code"), [("", "NOT_AUTHENTICATED"), ("ls_x", "INVALID_API_KEY")], ids=["empty", "unknown"]
+    "key, code", [("", "NOT_AUTHENTICATED"), ("ls_x", "INVALID_API_KEY")], ids=["empty", "unknown"]
 )
 def test_an_address_without_a_live_key_is_refused(send, key, code):
     assert refusal(send("POST", address=f"/logs/?key={key}")) == (401, code)

@@ -58,7 +58,7 @@ def test_refusals_are_counted_by_code(client, post, risen):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    "error, code",
     [(OperationalError, "STORE_UNAVAILABLE"), (IntegrityError, "INTERNAL_ERROR")],
     ids=["away", "broken"],
 )
@@ -100,7 +100,7 @@ def test_labels_are_never_what_a_caller_made_up(client):
 
 
 @pytest.mark.parametrize(
-    ("scope", "status"),
+    "scope, status",
     [(None, 401), ("ingest", 403), ("read", 200), ("both", 200)],
     ids=["no key", "ingest", "read", "both"],
 )
@@ -111,7 +111,7 @@ def test_figures_are_for_those_who_may_read(client, settings, scope, status):
 
 
 @pytest.mark.parametrize(
-    ("accept", "media_type"),
+    "accept, media_type",
     [
         (
             "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",

@@ -182,7 +182,7 @@ def test_a_tracker_of_a_listed_origin_may_post_and_read_what_it_needs(served):
 
 
 @pytest.mark.parametrize(
-    ("path", "origin"),
+    "path, origin",
     [
         ("/logs/", "https://evil.example.com"),
         ("/admin/login/", "https://shop.example.com"),

@@ -95,7 +95,7 @@ def test_a_refused_key_uses_up_nobodys_limit(post, settings):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_same"),
+    "first, second, is_same",
     [
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4", True),
@@ -186,7 +186,7 @@ def test_a_cache_that_comes_back_is_used_again(shared_cache, settings, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("method", "arguments", "answer"),
+    "method, arguments, answer",
     [
         ("get", ["x", "default"], "default"),
         ("get_many", [["x"]], {}),

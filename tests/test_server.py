@@ -1,0 +1,266 @@
+"""The store as it is served: gunicorn as a process, over real connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+
+import pytest
+from django.conf import settings
+
+from tests.builders import a_log, a_view, gzipped, some_logs, stored_actions, stored_logs
+from tests.processes import GUNICORN, environment, running_server, test_database_url
+
+MAX_BODY_BYTES = 1_000_000
+JSON = {"Content-Type": "application/json"}
+EXAMPLE = """[{"userId": "ABC123XYZ", "sessionId": "XYZ456ABC", "actions": [
+  {"time": "2018-10-18T21:37:28-06:00", "type": "CLICK",    "properties": {"locationX": 52, "locationY": 11}},
+  {"time": "2018-10-18T21:37:30-06:00", "type": "VIEW",     "properties": {"viewedId": "FDJKLHSLD"}},
+  {"time": "2018-10-18T21:37:30-06:00", "type": "NAVIGATE",
+   "properties": {"pageFrom": "communities", "pageTo": "inventory"}}]}]
+"""
+LINE = json.dumps(a_log(a_view())).encode() + b"\n"
+
+
+@pytest.fixture(scope="module")
+def running(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        url = test_database_url()
+    with running_server(DATABASE_URL=url, LOGSTORE_MAX_BODY_BYTES=str(MAX_BODY_BYTES)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running, transactional_db):
+    return running
+
+
+def head(content_type: str, *lines: str) -> bytes:
+    return "\r\n".join(
+        ["POST /logs/ HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", *lines, "", ""]
+    ).encode()
+
+
+CHUNKED = head("application/x-ndjson", "Transfer-Encoding: chunked")
+
+
+def a_chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def test_the_example_of_the_contract(server):
+    answer = server.request("POST", "/logs/", EXAMPLE, JSON)
+    assert (answer.status, answer.json()) == (200, {"success": True, "stored": 3, "duplicates": 0})
+    answer = server.request("GET", "/logs/")
+    assert (answer.status, answer.json()) == (200, json.loads(EXAMPLE))
+
+
+def test_a_body_without_a_content_type(server):
+    assert server.send_bytes(
+        b"POST /logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(EXAMPLE), EXAMPLE.encode())
+    ).json() == {"success": True, "stored": 3, "duplicates": 0}
+
+
+@pytest.mark.parametrize("size", [1, 100, 100_000])
+def test_a_body_in_chunks(server, size):
+    chunks = [EXAMPLE.encode()[start : start + size] for start in range(0, len(EXAMPLE), size)]
+    assert server.request("POST", "/logs/", iter(chunks), JSON, chunked=True).json()["stored"] == 3
+    assert server.request("GET", "/logs/").json() == json.loads(EXAMPLE)
+
+
+def test_a_gzipped_body_in_chunks(server):
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    answer = server.request("POST", "/logs/", iter([gzipped(EXAMPLE.encode())]), headers, chunked=True)
+    assert answer.json()["stored"] == 3
+
+
+def test_a_chunked_body_of_nothing_has_no_logs(server):
+    answer = server.send_bytes(CHUNKED + b"0\r\n\r\n")
+    assert (answer.status, answer.json()["code"]) == (400, "NO_LOGS_PROVIDED")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_chunk(LINE),
+        a_chunk(LINE) + b"0\r\n",
+        a_chunk(LINE) + b"ffff\r\n" + LINE,
+        a_chunk(LINE) + b"zz\r\n",
+        a_chunk(LINE) + b"-1\r\n",
+        a_chunk(LINE) + b"3\r\nabcd\r\n0\r\n\r\n",
+        a_chunk(LINE) + b"0\r\nno trailer\r\n\r\n",
+        a_chunk(LINE) + b"0\r\nA: b\nC: d\r\n\r\n",
+    ],
+    ids=["no last chunk", "no end", "cut", "no size", "negative size", "wrong size", "bad trailer", "bare line feed"],
+)
+def test_broken_chunks_store_nothing(server, body):
+    answer = server.send_bytes(CHUNKED + body)
+    assert (answer.status, answer.json()["code"]) == (400, "INVALID_JSON")
+    assert stored_logs() == 0
+
+
+@pytest.mark.parametrize("extra", [1, 100, 900_000])
+def test_a_body_shorter_than_announced_stores_nothing(server, extra):
+    answer = server.send_bytes(head("application/x-ndjson", f"Content-Length: {len(LINE) + extra}") + LINE)
+    assert (answer.status, answer.json()["code"]) == (400, "INVALID_JSON")
+    assert stored_logs() == 0
+
+
+def test_a_gzipped_body_shorter_than_announced_stores_nothing(server):
+    body = gzipped(LINE)
+    answer = server.send_bytes(
+        head("application/x-ndjson", "Content-Encoding: gzip", f"Content-Length: {len(body) + 50}") + body
+    )
+    assert (answer.status, answer.json()["code"]) == (400, "INVALID_JSON")
+    assert stored_logs() == 0
+
+
+def test_a_body_that_announces_too_much_is_refused_before_it_comes(server):
+    answer = server.send_bytes(head("application/json", f"Content-Length: {MAX_BODY_BYTES + 1}"))
+    assert (answer.status, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+
+
+def test_a_chunked_body_over_the_limit_is_refused(server):
+    answer = server.send_bytes(
+        head("application/json", "Transfer-Encoding: chunked") + a_chunk(b" " * (MAX_BODY_BYTES + 1)) + b"0\r\n\r\n"
+    )
+    assert (answer.status, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+
+
+def test_a_body_that_grows_over_the_limit_is_refused(server):
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    answer = server.request("POST", "/logs/", gzipped(b" " * 200 * MAX_BODY_BYTES), headers)
+    assert (answer.status, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+
+
+def test_several_clients_at_once(server):
+    def send(number: int) -> int:
+        return server.request("POST", "/logs/", json.dumps([a_log(user=str(number % 3))]), JSON).status
+
+    with ThreadPoolExecutor(8) as clients:
+        assert list(clients.map(send, range(40))) == [200] * 40
+    assert (stored_logs(), stored_actions()) == (3, 120)
+
+
+def test_a_connection_serves_one_request_after_another(server):
+    get = b"GET /logs/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    post = head("application/json", f"Content-Length: {len(EXAMPLE)}") + EXAMPLE.encode()
+    refused = head("application/json", "Content-Length: 2") + b"{}"
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as channel:
+        statuses = []
+        for request in (get, post, refused, get):
+            channel.sendall(request)
+            answer = HTTPResponse(channel)
+            answer.begin()
+            answer.read()
+            statuses.append(answer.status)
+    assert statuses == [200, 200, 400, 200]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json; a*=unknown''%41"},
+        {"Content-Type": "text/plain; charset=base64"},
+        {"Content-Type": "text/plain; charset=idna"},
+        {"Content-Type": "text/plain; charset=punycode"},
+        {"Content-Type": "text/plain; charset=undefined"},
+        {"Content-Type": "text/plain; charset=utf-16"},
+        {"Content-Type": "\xff; charset=\xff"},
+        {"Cookie": "\xff=\xfe; sessionid=\xff"},
+        {"If-None-Match": "\xff"},
+        {"Accept-Encoding": "\xff"},
+        {"Range": "bytes=0-1"},
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("address", ["/logs/?userId=%C3%A9", "/admin/login/?next=%C3%A9"])
+def test_no_header_disturbs_a_get(server, address, headers):
+    server.request("POST", "/logs/", json.dumps([a_log(user="é")]), JSON)
+    answer = server.request("GET", address, headers=headers)
+    assert answer.status == 200
+    if address.startswith("/logs/"):
+        assert answer.json() == [a_log(user="é")]
+
+
+@pytest.mark.parametrize("content_type", ["application/json; a*=unknown''%41", "text/plain; charset=base64", "\xff"])
+def test_an_unreadable_content_type_is_refused(server, content_type):
+    answer = server.request("POST", "/logs/", EXAMPLE, {"Content-Type": content_type})
+    assert (answer.status, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert stored_logs() == 0
+
+
+def test_a_request_without_a_host_is_served(server):
+    assert server.send_bytes(b"GET /logs/ HTTP/1.0\r\n\r\n").status == 200
+
+
+def test_the_longest_user_fits_into_the_address(server):
+    user = "\U0001f600" * 255
+    server.request("POST", "/logs/", json.dumps([a_log(user=user)]), JSON)
+    answer = server.request("GET", "/logs/?userId=" + "%F0%9F%98%80" * 255)
+    assert answer.json() == [a_log(user=user)]
+
+
+def test_head_has_no_body(server):
+    server.request("POST", "/logs/", json.dumps(some_logs(100)), JSON)
+    answer = server.request("HEAD", "/logs/?limit=10", headers={"Accept-Encoding": "gzip"})
+    assert (answer.status, answer.body) == (200, b"")
+    assert 'rel="next"' in answer.headers["Link"]
+
+
+def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
+
+    server.request("POST", "/logs/", json.dumps([a_log(*[a_view(other="x" * 500)] * 1_500)]), JSON)
+    for _ in range(12):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as channel:
+            channel.sendall(b"GET /logs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            channel.recv(100)
+    assert len(server.request("GET", "/logs/").json()[0]["actions"]) == 1_500
+    assert server.request("POST", "/logs/", EXAMPLE, JSON).status == 200
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nowhere/at/all.sqlite3", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
+)
+def test_a_database_that_is_away_is_503_at_every_address(url):
+    with running_server(DATABASE_URL=url) as server:
+        answers = [
+            server.request("GET", "/logs/"),
+            server.request("GET", "/logs/?userId=u&limit=1"),
+            server.request("POST", "/logs/", EXAMPLE, JSON),
+            server.request("POST", "/logs/", EXAMPLE, {**JSON, "Idempotency-Key": "k"}),
+            server.request("GET", "/admin/", headers={"Cookie": "sessionid=" + "a" * 32}),
+        ]
+        refused = server.request("POST", "/logs/", "[]", JSON)
+        missing = server.request("GET", "/nowhere/")
+    for answer in answers:
+        assert (answer.status, answer.json()["code"]) == (503, "STORE_UNAVAILABLE")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.json()["errors"] == []
+        assert "nobody" not in str(answer.json())
+    assert (refused.status, missing.status) == (400, 404)
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [({"SECRET_KEY": ""}, "SECRET_KEY"), ({"LOGSTORE_AUTH": "no"}, "LOGSTORE_AUTH")],
+    ids=["no secret", "unknown auth"],
+)
+def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
+    ended = subprocess.run(
+        [*GUNICORN, "--bind", "127.0.0.1:0", "logstore_project.wsgi"],
+        cwd=settings.BASE_DIR,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert named in ended.stderr
