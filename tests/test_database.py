@@ -244,6 +244,11 @@ def sorts(plan: str) -> bool:
     return "TEMP B-TREE" in plan or '"Node Type": "Sort"' in plan
 
 
+def test_a_scan_of_the_whole_table_would_be_seen(many_logs):
+    assert scans_whole_table(plan_of(Action.objects.filter(type="CLICK")), "logs_action")
+    assert sorts(plan_of(Action.objects.order_by("type", "log_id")))
+
+
 @pytest.mark.parametrize("query", ["userId=7", f"userId=7&{WINDOW}", "userId=7&types=VIEW", "userId=7&order=newest"])
 def test_one_users_actions_are_read_from_their_index(many_logs, query):
     plan = plan_of_actions(query)
