@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
+
+from logs.dbfaults import is_unavailable, kind_of
 
 MAX_VIOLATIONS = 100
 RETRY_AFTER_SECONDS = 5
@@ -143,8 +145,8 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
     match error:
         case LogStoreError():
             return error_response(error.code, str(error.detail), error.violations)
-        case OperationalError() | InterfaceError():
-            logger.error("database unavailable: %s", type(error.__cause__ or error).__name__)
+        case DatabaseError() if is_unavailable(error):
+            logger.error("database unavailable: %s", kind_of(error))
             return error_response(ErrorCode.STORE_UNAVAILABLE)
         case Http404() | exceptions.NotFound():
             return error_response(ErrorCode.NOT_FOUND)

@@ -37,11 +37,15 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # transaction waits for the writer before it reads, so that it never fails half-way as locked.
     _options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
     _options.setdefault("transaction_mode", "IMMEDIATE")
-    _options.setdefault("timeout", 20)
+    _options.setdefault("timeout", env.float("LOGSTORE_SQLITE_TIMEOUT", default=20))
     # A file, because an in-memory database that threads share neither waits nor has a WAL.
     _database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 else:
     _options.setdefault("connect_timeout", 5)
+# In seconds, and for the processes that serve requests; 0 is no limit.
+LOGSTORE_STATEMENT_TIMEOUT = env.float("LOGSTORE_STATEMENT_TIMEOUT", default=30)
+LOGSTORE_LOCK_TIMEOUT = env.float("LOGSTORE_LOCK_TIMEOUT", default=10)
+LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.float("LOGSTORE_IDLE_TRANSACTION_TIMEOUT", default=30)
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 

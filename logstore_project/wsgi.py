@@ -9,9 +9,12 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django.core.wsgi import get_wsgi_application
 
+from logs.timeouts import limit_new_connections
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "logstore_project.settings")
 
 _django = get_wsgi_application()
+limit_new_connections()
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,0 +1,85 @@
+"""gunicorn's threaded worker, which waits for a slow client only so long.
+
+gunicorn's own timeout watches over the process; a thread may wait for a client for ever.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import struct
+import termios
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from logstore_project.env import env
+
+# In seconds: for how long a client may neither send nor take a byte, and the start that a request has on MIN_RATE.
+CLIENT_TIMEOUT = env.float("LOGSTORE_CLIENT_TIMEOUT", default=30)
+# In bytes a second. One that sends a byte now and then never stalls, but keeps a thread.
+MIN_RATE = 4096
+
+
+class PatientSocket(socket.socket):
+    """A client's connection that ends when the client stalls, or sends its request more slowly than MIN_RATE."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        # The kernel's own limits, which start again whenever a byte moves and hold for sendfile too: socket(7).
+        limit = struct.pack("ll", int(CLIENT_TIMEOUT), int(CLIENT_TIMEOUT % 1 * 1_000_000))
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self.expect_request()
+
+    def expect_request(self) -> None:
+        """Start to measure how fast a request comes in."""
+        self._deadline = time.monotonic() + CLIENT_TIMEOUT
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return what came in. Raises ConnectionResetError when the client is given up."""
+        if time.monotonic() > self._deadline:
+            raise _given_up()
+        try:
+            received = super().recv(size, flags)
+        except BlockingIOError:
+            if self.gettimeout() is not None:
+                raise
+            raise _given_up() from None
+        self._deadline += len(received) / MIN_RATE
+        return received
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        """Send all of it. Raises ConnectionResetError when the client is given up."""
+        rest = memoryview(data)
+        while rest:
+            waiting = self._not_yet_taken()
+            try:
+                rest = rest[self.send(rest, flags) :]
+            except BlockingIOError:
+                if self.gettimeout() is not None:
+                    raise
+                # The kernel takes more only when a third of its buffer is free: a slow client needs longer for that.
+                if self._not_yet_taken() >= waiting:
+                    raise _given_up() from None
+
+    def _not_yet_taken(self) -> int:
+        """How many of the bytes sent the client has not acknowledged: tcp(7), SIOCOUTQ."""
+        return struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+class Worker(ThreadWorker):
+    def handle(self, conn: TConn) -> Any:
+        """Serve a request of a connection, in a thread of its own."""
+        if isinstance(conn.sock, PatientSocket):
+            conn.sock.expect_request()
+        else:
+            conn.sock = PatientSocket(conn.sock)
+        return super().handle(conn)
+
+
+def _given_up() -> ConnectionResetError:
+    # What gunicorn knows as a client that went away.
+    return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
