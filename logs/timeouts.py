@@ -12,12 +12,17 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 
-def limit_new_connections() -> None:
-    """Limit every connection that this process makes from now on. For a server: a command may take its time."""
-    connection_created.connect(_limit_session, dispatch_uid="logs.timeouts")
+def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Limit a new connection, unless it is a pooler's.
+
+    A receiver of connection_created, in the processes that serve requests: a command may take its time.
+    """
+    connection.is_limited = connection.vendor == "postgresql" and not _is_pooled(connection)
+    if connection.is_limited:
+        with connection.cursor() as cursor:
+            cursor.execute(_limits("SET"))
 
 
 def limit_transaction() -> None:
@@ -44,13 +49,6 @@ def _limits(command: str, idle_seconds: float | None = None) -> str:
         ),
     }
     return "; ".join(f"{command} {name} = {int(limit * 1000)}" for name, limit in seconds.items())
-
-
-def _limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    connection.is_limited = connection.vendor == "postgresql" and not _is_pooled(connection)
-    if connection.is_limited:
-        with connection.cursor() as cursor:
-            cursor.execute(_limits("SET"))
 
 
 def _is_pooled(connection: BaseDatabaseWrapper) -> bool:

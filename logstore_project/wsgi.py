@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django.core.wsgi import get_wsgi_application
+from django.db.backends.signals import connection_created
 
-from logs.timeouts import limit_new_connections
+from logs.timeouts import limit_session
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "logstore_project.settings")
 
 _django = get_wsgi_application()
-limit_new_connections()
+connection_created.connect(limit_session)
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
