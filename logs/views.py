@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from logs import idempotency
 from logs.conditional import etag_of, is_unchanged
 from logs.models import Log
+from logs.openapi.operations import describe_logs
 from logs.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.query import LogQuery
 from logs.renderers import JSONRenderer, NDJSONRenderer, render
@@ -21,6 +22,7 @@ from logs.store import Receipt
 from logs.streaming import ROWS_AT_ONCE, LogStream
 
 
+@describe_logs
 class LogsView(APIView):
     """Batches of logs in, logs by user, time and type out."""
 

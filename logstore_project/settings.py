@@ -59,6 +59,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "logs",
 ]
 MIDDLEWARE = [
@@ -91,8 +93,24 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.negotiation.ContentNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "logs.errors.answer_exception",
     "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Logs Store",
+    "DESCRIPTION": "Stores what users do, in logs of actions, and gives it back by user, time and type.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # Anybody may know what the store takes; it says nothing of what is in it.
+    "SERVE_AUTHENTICATION": [],
+    "PREPROCESSING_HOOKS": ["logs.openapi.operations.without_aliases"],
+    "POSTPROCESSING_HOOKS": ["logs.openapi.components.add_components"],
+    # From our own static files, never another host's.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "validatorUrl": None},
 }
 
 # --- Time, language, static files ------------------------------------------------------------------------------------
