@@ -42,6 +42,12 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 else:
     _options.setdefault("connect_timeout", 5)
+    # A host that falls silent is given up after half a minute; the kernel alone would wait for a quarter of an hour.
+    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+    _options.setdefault("tcp_user_timeout", 30_000)
+    _options.setdefault("keepalives_idle", 15)
+    _options.setdefault("keepalives_interval", 5)
+    _options.setdefault("keepalives_count", 3)
 # In seconds, and for the processes that serve requests; 0 is no limit.
 LOGSTORE_STATEMENT_TIMEOUT = env.float("LOGSTORE_STATEMENT_TIMEOUT", default=30)
 LOGSTORE_LOCK_TIMEOUT = env.float("LOGSTORE_LOCK_TIMEOUT", default=10)

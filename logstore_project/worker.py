@@ -8,11 +8,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 import time
+from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName, ParseException
+from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from logstore_project.env import env
@@ -78,6 +82,27 @@ class Worker(ThreadWorker):
         else:
             conn.sock = PatientSocket(conn.sock)
         return super().handle(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what never became a request, or failed outside of Django, in JSON as everything else.
+
+        gunicorn's own answer is HTML, some of it with a status above 500, and its log line quotes the request.
+        """
+        # Only here: this module is imported before Django has its settings.
+        from logs.errors import ErrorCode, error_response
+
+        is_theirs = isinstance(exc, ParseException | ssl.SSLError)
+        if is_theirs and not isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):
+            self.log.warning("refused what is not HTTP: %s", type(exc).__name__)
+            answer = error_response(ErrorCode.INVALID_PARAMETER, "This is not HTTP/1.1, or its headers are too long.")
+        else:
+            self.log.exception("failed to answer")
+            answer = error_response(ErrorCode.INTERNAL_ERROR)
+        answer.headers["Content-Length"] = str(len(answer.content))
+        answer.headers["Connection"] = "close"
+        head = f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n".encode()
+        with suppress(OSError):
+            write_nonblock(client, head + answer.serialize_headers() + b"\r\n\r\n" + answer.content)
 
 
 def _given_up() -> ConnectionResetError:

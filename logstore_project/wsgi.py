@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import InputStream, StartResponse, WSGIEnvironment
 
 from django.core.wsgi import get_wsgi_application
 from django.db.backends.signals import connection_created
+from gunicorn.http.errors import ParseException
 
 from logs.timeouts import limit_session
 
@@ -25,4 +26,20 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     """
     if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
         environ["CONTENT_LENGTH"] = str(sys.maxsize)
+        environ["wsgi.input"] = _ChunkedInput(environ["wsgi.input"])
     return _django(environ, start_response)
+
+
+class _ChunkedInput:
+    """A body in chunks, whose malformed ones are an OSError to Django, as every body that breaks off is."""
+
+    def __init__(self, chunks: InputStream) -> None:
+        self._chunks = chunks
+        # Of WSGI, though nothing here reads by lines.
+        self.readline = chunks.readline
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._chunks.read(size)
+        except ParseException as error:
+            raise OSError("malformed chunks") from error

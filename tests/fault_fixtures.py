@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from django.db import connection
 
 from tests.cluster import Cluster, need_postgresql
 from tests.server import Server
@@ -32,6 +33,14 @@ def cluster(_running_cluster: Cluster) -> Cluster:
     with _running_cluster.cursor() as cursor:
         cursor.execute("TRUNCATE logs_log, logs_action, logs_idempotencykey RESTART IDENTITY CASCADE")
     return _running_cluster
+
+
+@pytest.fixture
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of the kind that the tests run on."""
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite3'}"
+    return request.getfixturevalue("cluster").url
 
 
 @pytest.fixture
