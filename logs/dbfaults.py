@@ -36,10 +36,10 @@ def is_unavailable(error: Error) -> bool:
 def is_broken_connection(error: Error) -> bool:
     """Whether the connection ended, so that the outcome of what was running is not known.
 
-    Without a code nobody heard from the server; a server that is told to stop says so with one of class 57.
+    Without a code nobody heard from the server; a server that is told to stop says so with a 57P01.
     """
     is_postgresql = hasattr(error.__cause__, "pgcode")
-    return is_postgresql and (not _sqlstate(error) or _sqlstate(error)[:2] in ("08", "57"))
+    return is_postgresql and (not _sqlstate(error) or _sqlstate(error).startswith(("08", "57P")))
 
 
 def kind_of(error: Error) -> str:

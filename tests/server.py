@@ -136,7 +136,7 @@ class Load:
             name = f"{self._prefix}{client}-{number}"
             self.sent.add(name)
             is_stored = self._post(name)
-            while self._with_keys and not is_stored and not self._is_over.wait(0.05):
+            while not is_stored and not self._is_over.wait(0.05) and self._with_keys:
                 is_stored = self._post(name)
             if is_stored:
                 self.acknowledged.add(name)
@@ -153,12 +153,11 @@ class Load:
             status = self._server.post(batch, **headers)[0]
         except (OSError, http.client.HTTPException):
             status = None
-            self._is_over.wait(0.05)
         self.statuses.append(status)
         return status == 200
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 15) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
     """Return as soon as a condition holds. Raises AssertionError when it does not come to hold in time."""
     deadline = time.monotonic() + seconds
     while not is_so():

@@ -40,10 +40,10 @@ def acknowledges_more(load: Load, batches: int) -> None:
 def test_a_killed_server_loses_no_acknowledged_batch(cluster, serve):
     server = serve(DATABASE_URL=cluster.url)
     with Load(server) as load:
-        acknowledges_more(load, 20)
+        acknowledges_more(load, 100)
         server.kill()
         server.start()
-        acknowledges_more(load, 20)
+        acknowledges_more(load, 100)
     assert None in load.statuses
     assert_nothing_lost_nothing_partial(cluster, load)
 
@@ -51,9 +51,9 @@ def test_a_killed_server_loses_no_acknowledged_batch(cluster, serve):
 def test_a_killed_database_is_answered_503_and_comes_back_by_itself(cluster, serve):
     server = serve(DATABASE_URL=cluster.url)
     with Load(server) as load:
-        acknowledges_more(load, 20)
+        acknowledges_more(load, 100)
         cluster.kill()
-        wait_until(lambda: load.statuses.count(503) >= 4)
+        wait_until(lambda: load.statuses.count(503) >= 8)
         status, headers, answer = server.request("GET", "/logs/?limit=1")
         cluster.start()
         acknowledges_more(load, 20)

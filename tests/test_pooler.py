@@ -19,11 +19,15 @@ from tests.server import ACTIONS_IN_A_BATCH, Load, wait_until
 pytest_plugins = ["tests.fault_fixtures"]
 
 POOL_SIZE = 3
+LIMITED = "connect_query='SET lock_timeout = ''200ms'''"
 
 
 @pytest.fixture
-def pooler_url(cluster: Cluster) -> Iterator[str]:
-    """The address of a PgBouncer in front of the cluster, with fewer connections than the server has threads."""
+def pooler_url(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a PgBouncer in front of the cluster, with fewer connections than the server has threads.
+
+    A parameter is what it is told of the database beside its address.
+    """
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
         skip_or_fail("PgBouncer is not installed")
@@ -32,7 +36,7 @@ def pooler_url(cluster: Cluster) -> Iterator[str]:
     (directory / "pgbouncer.ini").write_text(
         f"""
         [databases]
-        postgres = host=127.0.0.1 port={cluster.port}
+        postgres = host=127.0.0.1 port={cluster.port} {getattr(request, "param", "")}
         [pgbouncer]
         listen_addr = 127.0.0.1
         listen_port = {port}
@@ -88,6 +92,16 @@ def test_a_batch_behind_a_pooler_waits_for_a_lock_only_so_long(cluster, serve, p
     assert server.request("GET", "/logs/")[2] == [a_log(a_click())]
 
 
+@pytest.mark.parametrize("pooler_url", [LIMITED], indirect=True, ids=["limited"])
+def test_a_read_outside_of_a_transaction_has_the_limits_of_the_pooler(cluster, serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    with cluster.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE logs_log")
+        refused = server.request("GET", "/logs/?userId=ABC123XYZ")
+        cursor.execute("ROLLBACK")
+    assert (refused[0], refused[2]["code"]) == (503, "STORE_UNAVAILABLE")
+
+
 def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(serve, pooler_url):
     server = serve(DATABASE_URL=pooler_url)
     for _ in range(3):
@@ -108,7 +122,7 @@ def test_a_database_killed_behind_a_pooler_comes_back_by_itself(cluster, serve, 
         cluster.kill()
         cluster.start()
         enough = len(load.acknowledged) + 10
-        wait_until(lambda: len(load.acknowledged) >= enough, seconds=30)
+        wait_until(lambda: len(load.acknowledged) >= enough)
     assert set(load.statuses) <= {200, 503}
 
 

@@ -53,7 +53,7 @@ def test_a_reader_that_stops_reading_frees_its_thread_and_its_database_connectio
 
 def test_a_reader_that_is_slow_but_steady_gets_everything(cluster, serve, much):
     timeout, seconds = 0.3, 3
-    server = serve(DATABASE_URL=cluster.url, LOGSTORE_CLIENT_TIMEOUT=timeout)
+    server = serve(DATABASE_URL=cluster.url, LOGSTORE_CLIENT_TIMEOUT=timeout, LOGSTORE_IDLE_TRANSACTION_TIMEOUT=timeout)
     with server.connect(receive_buffer=64 * 1024) as client:
         client.sendall(b"GET /logs/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
         received = 0

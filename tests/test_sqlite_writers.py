@@ -38,7 +38,7 @@ def servers(file, serve):
 def test_processes_that_write_hard_wait_for_each_other(file, servers):
     first, second = servers
     with Load(first, prefix="first") as one, Load(second, prefix="second") as two:
-        wait_until(lambda: min(len(one.acknowledged), len(two.acknowledged)) >= 30, seconds=30)
+        wait_until(lambda: min(len(one.acknowledged), len(two.acknowledged)) >= 30)
     assert set(one.statuses) == set(two.statuses) == {200}
     assert actions_by_batch(file) == dict.fromkeys(one.acknowledged | two.acknowledged, ACTIONS_IN_A_BATCH)
 
