@@ -79,7 +79,8 @@ class Worker(ThreadWorker):
         """Serve a request of a connection, in a thread of its own."""
         if isinstance(conn.sock, PatientSocket):
             conn.sock.expect_request()
-        else:
+        elif not conn.initialized:
+            # Before TLS, if gunicorn is to speak that, wraps it: the kernel's limits stay.
             conn.sock = PatientSocket(conn.sock)
         return super().handle(conn)
 
