@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 
+from logs.dbfaults import is_unavailable, kind_of
 from logs.operations import metrics
 
 MAX_VIOLATIONS = 100
@@ -147,9 +148,9 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
     match error:
         case LogStoreError():
             return error_response(error.code, str(error.detail), error.violations)
-        case OperationalError() | InterfaceError():
+        case DatabaseError() if is_unavailable(error):
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
-            logger.error("database unavailable: %s", type(error.__cause__ or error).__name__)
+            logger.error("database unavailable: %s", kind_of(error))
             return error_response(ErrorCode.STORE_UNAVAILABLE)
         case Http404() | exceptions.NotFound():
             return error_response(ErrorCode.NOT_FOUND)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from logs.timeouts import snapshot_limits
+
 
 @contextmanager
 def snapshot() -> Iterator[None]:
@@ -20,7 +22,7 @@ def snapshot() -> Iterator[None]:
     elif connection.vendor == "postgresql":
         with transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {snapshot_limits()}")
             yield
     else:
         # Not atomic(): the connection's transactions are immediate, which would lock writers out.

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypedDict
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from logs import idempotency
+from logs.dbfaults import is_broken_connection, retried
+from logs.errors import ErrorCode, LogStoreError
 from logs.idempotency import IdempotencyToken
 from logs.models import ActionType
 from logs.operations import metrics
+from logs.timeouts import limit_transaction
 
 
 class ActionRow(NamedTuple):
@@ -42,6 +45,11 @@ class Receipt:
     duplicates: int = 0
 
 
+UNKNOWN_OUTCOME = (
+    "The database went away while the batch was committed, so that it may be stored or not. "
+    "Sent again with the same Idempotency-Key it is stored once."
+)
+
 LogKey = tuple[str, str]
 ActionsByLog = dict[LogKey, list[ActionRow]]
 
@@ -51,19 +59,32 @@ def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Re
 
     batch: logs in the order received; several may name the same (user_id, session_id).
     token: the idempotency key the batch came with; a batch that came before under it is not stored again.
-    Raises LogStoreError when the key came before with another body, and django.db.OperationalError when the database is
-    away: then nothing is stored.
+    A deadlock or serialization failure is tried again a few times. Raises LogStoreError when the key came before with
+    another body, or when the connection broke during the commit, so that nobody knows whether the batch is stored; and
+    django.db.Error when the database is away: then nothing is stored.
     """
+    merged = _merge(batch)
     count = sum(len(row["actions"]) for row in batch)
-    with transaction.atomic(durable=True):
-        if token is not None:
-            duplicates = idempotency.remember(token, count)
-            if duplicates is not None:
-                return Receipt(duplicates=duplicates)
-        merged = _merge(batch)
-        log_ids = _upsert_logs(merged)
-        _insert_actions(merged, log_ids)
-    metrics.ACTIONS_STORED.inc(count)
+    receipt = retried(lambda: _append_once(merged, count, token))
+    metrics.ACTIONS_STORED.inc(receipt.stored)
+    return receipt
+
+
+def _append_once(merged: ActionsByLog, count: int, token: IdempotencyToken | None) -> Receipt:
+    is_committing = False
+    try:
+        with transaction.atomic(durable=True):
+            limit_transaction()
+            if token is not None:
+                duplicates = idempotency.remember(token, count)
+                if duplicates is not None:
+                    return Receipt(duplicates=duplicates)
+            _insert_actions(merged, _upsert_logs(merged))
+            is_committing = True
+    except (OperationalError, InterfaceError) as error:
+        if is_committing and is_broken_connection(error):
+            raise LogStoreError(ErrorCode.STORE_UNAVAILABLE, UNKNOWN_OUTCOME) from error
+        raise
     return Receipt(stored=count)
 
 

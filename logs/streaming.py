@@ -20,7 +20,7 @@ def render_if_short(query: LogQuery, layout: Layout) -> bytes | None:
 
 
 class LogStream:
-    """The bytes of an answer to a query, read while they are iterated; close() ends the snapshot.
+    """The bytes of an answer to a query, read while they are iterated; their end or close() ends the snapshot.
 
     The first chunk is read at once: a database that is away raises here, before anything is sent.
     """
@@ -37,5 +37,7 @@ class LogStream:
             self.close = stack.pop_all().close
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self._first
-        yield from self._chunks
+        # With the last row, not when the client has taken it.
+        with closing(self):
+            yield self._first
+            yield from self._chunks

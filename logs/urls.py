@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from django.urls import path
+from drf_spectacular.views import SpectacularAPIView
 
+from logs.openapi.docs import DocsView
 from logs.views import LogsView
 
 urlpatterns = [
     path("logs/", LogsView.as_view(), name="logs"),
     path("logs", LogsView.as_view()),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
 ]

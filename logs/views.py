@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from logs import idempotency
 from logs.conditional import etag_of, is_unchanged
+from logs.openapi.operations import describe_logs
 from logs.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.query import LogQuery
 from logs.renderers import JSONRenderer, NDJSONRenderer
@@ -20,6 +21,7 @@ from logs.store import Receipt
 from logs.streaming import LogStream, render_if_short
 
 
+@describe_logs
 class LogsView(APIView):
     """Batches of logs in, logs by user, time and type out."""
 

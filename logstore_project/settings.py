@@ -83,12 +83,22 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # transaction waits for the writer before it reads, so that it never fails half-way as locked.
     _options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
     _options.setdefault("transaction_mode", "IMMEDIATE")
-    _options.setdefault("timeout", 20)
+    _options.setdefault("timeout", env.float("LOGSTORE_SQLITE_TIMEOUT", default=20))
     # A file, because an in-memory database that threads share neither waits nor has a WAL.
     _database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 else:
     _database["ENGINE"] = "logstore_project.postgresql"
     _options.setdefault("connect_timeout", 5)
+    # A host that falls silent is given up after half a minute; the kernel alone would wait for a quarter of an hour.
+    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+    _options.setdefault("tcp_user_timeout", 30_000)
+    _options.setdefault("keepalives_idle", 15)
+    _options.setdefault("keepalives_interval", 5)
+    _options.setdefault("keepalives_count", 3)
+# In seconds, and for the processes that serve requests; 0 is no limit.
+LOGSTORE_STATEMENT_TIMEOUT = env.float("LOGSTORE_STATEMENT_TIMEOUT", default=30)
+LOGSTORE_LOCK_TIMEOUT = env.float("LOGSTORE_LOCK_TIMEOUT", default=10)
+LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.float("LOGSTORE_IDLE_TRANSACTION_TIMEOUT", default=30)
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 
@@ -104,6 +114,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "corsheaders",
     "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "logs.access",
     "logs",
 ]
@@ -143,8 +155,24 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["logs.access.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["logs.access.throttling.RateLimit"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.negotiation.ContentNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "logs.errors.answer_exception",
     "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Logs Store",
+    "DESCRIPTION": "Stores what users do, in logs of actions, and gives it back by user, time and type.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # Anybody may know what the store takes; it says nothing of what is in it.
+    "SERVE_AUTHENTICATION": [],
+    "PREPROCESSING_HOOKS": ["logs.openapi.operations.without_aliases"],
+    "POSTPROCESSING_HOOKS": ["logs.openapi.components.add_components"],
+    # From our own static files, never another host's.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "validatorUrl": None},
 }
 
 # --- Time, language, static files ------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from wsgiref.types import InputStream, StartResponse, WSGIEnvironment
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
+from django.db.backends.signals import connection_created
 from gunicorn.http.errors import ParseException
+
+from logs.timeouts import limit_session
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "logstore_project.settings")
 
@@ -27,26 +30,9 @@ class _Request(WSGIRequest):
         self.content_params = {}
 
 
-class _Body:
-    """The body of a request whose broken chunks, like any connection that broke off, are an OSError."""
-
-    def __init__(self, stream: InputStream) -> None:
-        self.read = _with_os_errors(stream.read)
-        self.readline = _with_os_errors(stream.readline)
-
-
-def _with_os_errors(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    def read_or_fail(size: int = -1) -> bytes:
-        try:
-            return read(size)
-        except ParseException as error:
-            raise OSError("broken chunks") from error
-
-    return read_or_fail
-
-
 _django = get_wsgi_application()
 _django.request_class = _Request
+connection_created.connect(limit_session)
 # What was loaded stays; a collection of garbage need not look at it again and again.
 gc.freeze()
 
@@ -58,5 +44,20 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     """
     if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
         environ["CONTENT_LENGTH"] = str(sys.maxsize)
-        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        environ["wsgi.input"] = _ChunkedInput(environ["wsgi.input"])
     return _django(environ, start_response)
+
+
+class _ChunkedInput:
+    """A body in chunks, whose malformed ones are an OSError to Django, as every body that breaks off is."""
+
+    def __init__(self, chunks: InputStream) -> None:
+        self._chunks = chunks
+        # Of WSGI, though nothing here reads by lines.
+        self.readline = chunks.readline
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._chunks.read(size)
+        except ParseException as error:
+            raise OSError("malformed chunks") from error

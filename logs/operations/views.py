@@ -26,6 +26,8 @@ class MetricsView(APIView):
     content_negotiation_class = AnyFormat
     renderer_classes = [JSONRenderer]
     throttle_classes = []
+    # Prometheus has a format of its own, which no OpenAPI document describes.
+    schema = None
 
     def get(self, request: Request) -> HttpResponse:
         body, media_type = metrics.exposition(request.headers.get("Accept", ""))

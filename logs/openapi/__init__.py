@@ -1,0 +1,1 @@
+"""The OpenAPI document of the store's HTTP interface, served at /schema/."""

@@ -1,0 +1,142 @@
+"""The store behind a real PgBouncer in transaction mode."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg2
+import pytest
+
+from tests.builders import a_click, a_log, a_view
+from tests.cluster import RUN_AS, Cluster, free_port, skip_or_fail
+from tests.server import ACTIONS_IN_A_BATCH, Load, wait_until
+
+pytest_plugins = ["tests.fault_fixtures"]
+
+POOL_SIZE = 3
+LIMITED = "connect_query='SET lock_timeout = ''200ms'''"
+
+
+@pytest.fixture
+def pooler_url(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a PgBouncer in front of the cluster, with fewer connections than the server has threads.
+
+    A parameter is what it is told of the database beside its address.
+    """
+    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    if program is None:
+        skip_or_fail("PgBouncer is not installed")
+    port = free_port()
+    directory = Path(mkdtemp(prefix="logstore-"))
+    (directory / "pgbouncer.ini").write_text(
+        f"""
+        [databases]
+        postgres = host=127.0.0.1 port={cluster.port} {getattr(request, "param", "")}
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = trust
+        auth_file = {directory / "users.txt"}
+        pool_mode = transaction
+        default_pool_size = {POOL_SIZE}
+        server_login_retry = 1
+        """
+    )
+    (directory / "users.txt").write_text('"store" ""\n')
+    if RUN_AS:
+        for path in (directory, *directory.iterdir()):
+            shutil.chown(path, "postgres", "postgres")
+    process = subprocess.Popen(
+        [program, "--quiet", directory / "pgbouncer.ini"], cwd="/", stderr=subprocess.DEVNULL, **RUN_AS
+    )
+    url = f"postgres://store@127.0.0.1:{port}/postgres"
+    wait_until(lambda: _connects(url))
+    yield url
+    process.terminate()
+    process.wait()
+    shutil.rmtree(directory)
+
+
+def test_clients_share_the_connections_of_a_pooler(cluster, serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    with Load(server, clients=8, with_keys=True) as load:
+        wait_until(lambda: len(load.acknowledged) >= 60)
+        assert _connections(cluster) <= POOL_SIZE
+    assert set(load.statuses) == {200}
+    stored = sum(len(log["actions"]) for log in server.request("GET", "/logs/")[2])
+    assert stored == ACTIONS_IN_A_BATCH * len(load.acknowledged)
+
+
+def test_an_answer_of_many_rows_streams_through_a_pooler(serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    log = a_log(*[a_view(viewed_id=str(number)) for number in range(5000)])
+    server.post([log])
+    assert server.request("GET", "/logs/")[2] == [log]
+    assert server.request("GET", "/logs/?userId=ABC123XYZ")[2] == [log]
+
+
+def test_a_batch_behind_a_pooler_waits_for_a_lock_only_so_long(cluster, serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url, LOGSTORE_LOCK_TIMEOUT=0.2)
+    server.post([a_log(a_click())])
+    with cluster.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE logs_log")
+        refused = server.post([a_log(a_click())])
+        cursor.execute("ROLLBACK")
+    assert (refused[0], refused[2]["code"]) == (503, "STORE_UNAVAILABLE")
+    assert server.request("GET", "/logs/")[2] == [a_log(a_click())]
+
+
+@pytest.mark.parametrize("pooler_url", [LIMITED], indirect=True, ids=["limited"])
+def test_a_read_outside_of_a_transaction_has_the_limits_of_the_pooler(cluster, serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    with cluster.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE logs_log")
+        refused = server.request("GET", "/logs/?userId=ABC123XYZ")
+        cursor.execute("ROLLBACK")
+    assert (refused[0], refused[2]["code"]) == (503, "STORE_UNAVAILABLE")
+
+
+def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    for _ in range(3):
+        server.post([a_log()])
+        server.request("GET", "/logs/")
+    with closing(psycopg2.connect(pooler_url)) as other, other.cursor() as cursor:
+        limits = []
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            cursor.execute(f"SHOW {name}")
+            limits.append(cursor.fetchone()[0])
+    assert limits == ["0", "0", "0"]
+
+
+def test_a_database_killed_behind_a_pooler_comes_back_by_itself(cluster, serve, pooler_url):
+    server = serve(DATABASE_URL=pooler_url)
+    with Load(server) as load:
+        wait_until(lambda: len(load.acknowledged) >= 10)
+        cluster.kill()
+        cluster.start()
+        enough = len(load.acknowledged) + 10
+        wait_until(lambda: len(load.acknowledged) >= enough)
+    assert set(load.statuses) <= {200, 503}
+
+
+def _connects(url: str) -> bool:
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def _connections(cluster: Cluster) -> int:
+    with cluster.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone()[0]

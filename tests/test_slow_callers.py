@@ -1,0 +1,171 @@
+"""Slow callers and slow statements are bounded in time, and leave room for the others."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+from django.db import connection
+from django.db.backends.signals import connection_created
+
+from logs.timeouts import limit_session
+from tests.builders import a_click, a_log, a_view
+from tests.cluster import Cluster
+from tests.server import Server, wait_until
+
+pytest_plugins = ["tests.fault_fixtures"]
+
+CLIENT_TIMEOUT = 1.5
+THREADS = 4
+HALF_A_HEADER = b"POST /logs/ HTTP/1.1\r\nX-Slow: "
+HALF_A_BODY = b"POST /logs/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n["
+
+
+@pytest.fixture
+def server(cluster, serve) -> Server:
+    return serve(
+        DATABASE_URL=cluster.url, WEB_CONCURRENCY=1, WEB_THREADS=THREADS, LOGSTORE_CLIENT_TIMEOUT=CLIENT_TIMEOUT
+    )
+
+
+@pytest.fixture
+def much(server) -> int:
+    """More than the kernel's buffers hold, in bytes."""
+    for user in range(6):
+        assert server.post([a_log(*[a_view(padding="x" * 1500)] * 1000, user=str(user))])[0] == 200
+    return 6 * 1000 * 1500
+
+
+def test_a_reader_that_stops_reading_frees_its_thread_and_its_database_connection(cluster, server, much):
+    with ExitStack() as clients:
+        for _ in range(THREADS):
+            client = clients.enter_context(server.connect(receive_buffer=4096))
+            client.sendall(b"GET /logs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: _open_transactions(cluster) == THREADS)
+        began = time.monotonic()
+        wait_until(lambda: _open_transactions(cluster) == 0)
+        assert server.post([a_log(a_click())])[0] == 200
+        assert time.monotonic() - began < 10 * CLIENT_TIMEOUT
+
+
+def test_a_reader_that_is_slow_but_steady_gets_everything(cluster, serve, much):
+    timeout, seconds = 0.3, 3
+    server = serve(DATABASE_URL=cluster.url, LOGSTORE_CLIENT_TIMEOUT=timeout, LOGSTORE_IDLE_TRANSACTION_TIMEOUT=timeout)
+    with server.connect(receive_buffer=64 * 1024) as client:
+        client.sendall(b"GET /logs/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        received = 0
+        while piece := client.recv(32 * 1024):
+            received += len(piece)
+            time.sleep(seconds * len(piece) / much)
+    assert received > much
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"POST /logs/ HTTP/1.1\r\nHost:",
+        b"POST /logs/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n[",
+    ],
+    ids=["nothing sent", "half a header", "half a body"],
+)
+def test_clients_that_stall_leave_the_others_their_threads(server, start):
+    with ExitStack() as clients:
+        for _ in range(THREADS - 1):
+            clients.enter_context(server.connect()).sendall(start)
+        began = time.monotonic()
+        assert server.post([a_log()])[0] == 200
+        assert time.monotonic() - began < CLIENT_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "start",
+    [HALF_A_HEADER, HALF_A_BODY],
+    ids=["header", "body"],
+)
+def test_clients_that_trickle_on_every_thread_are_given_up(cluster, server, start):
+    with ExitStack() as clients:
+        trickling = [clients.enter_context(server.connect()) for _ in range(THREADS)]
+        for client in trickling:
+            client.sendall(start)
+        assert sum(_trickle_until_refused(client) for client in trickling) < THREADS * 10 * CLIENT_TIMEOUT
+        assert server.post([a_log()])[0] == 200
+    with cluster.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM logs_log")
+        assert cursor.fetchone()[0] == 1
+
+
+def test_a_batch_waits_for_a_lock_only_so_long(cluster, serve):
+    server = serve(DATABASE_URL=cluster.url, LOGSTORE_LOCK_TIMEOUT=0.2)
+    server.post([a_log()])
+    with cluster.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE logs_log")
+        began = time.monotonic()
+        status, headers, answer = server.post([a_log()])
+        cursor.execute("ROLLBACK")
+    assert (status, answer["code"]) == (503, "STORE_UNAVAILABLE")
+    assert headers["Retry-After"]
+    assert 0.2 <= time.monotonic() - began < 5
+    assert server.request("GET", "/logs/")[2] == [a_log()]
+
+
+@pytest.mark.parametrize("query", ["", "?userId=ABC123XYZ", "?limit=1"], ids=["all", "a user's", "a page"])
+def test_a_read_takes_only_so_long(cluster, serve, query):
+    server = serve(DATABASE_URL=cluster.url, LOGSTORE_STATEMENT_TIMEOUT=0.2)
+    with cluster.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE logs_log, logs_action")
+        status = server.request("GET", f"/logs/{query}")[0]
+        cursor.execute("ROLLBACK")
+    assert status == 503
+    assert server.request("GET", f"/logs/{query}")[0] == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_served_connection_is_limited_when_it_is_made(settings):
+    """Also what reads and writes outside of a transaction, such as the admin."""
+    settings.LOGSTORE_STATEMENT_TIMEOUT, settings.LOGSTORE_LOCK_TIMEOUT = 31, 1.5
+    settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT = 61
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no such limits: its only one is for how long a writer waits")
+    connection.close()
+    connection_created.connect(limit_session)
+    try:
+        names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+        assert [_shown(name) for name in names] == ["31s", "1500ms", "61s"]
+    finally:
+        connection_created.disconnect(limit_session)
+        connection.close()
+
+
+def _open_transactions(cluster: Cluster) -> int:
+    with cluster.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+            " AND backend_type = 'client backend'"
+        )
+        return cursor.fetchone()[0]
+
+
+def _trickle_until_refused(client: socket.socket) -> float:
+    """Send a byte now and then, never so seldom that the client stalls; return how long that was borne, in seconds."""
+    began = time.monotonic()
+    client.settimeout(CLIENT_TIMEOUT / 5)
+    while time.monotonic() - began < 20 * CLIENT_TIMEOUT:
+        try:
+            client.sendall(b" ")
+            client.recv(1000)
+        except TimeoutError:
+            continue
+        except OSError:
+            pass
+        break
+    return time.monotonic() - began
+
+
+def _shown(name: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return cursor.fetchone()[0]
