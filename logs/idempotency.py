@@ -29,6 +29,9 @@ class IdempotencyToken:
     key: str
     body_digest: str
 
+    def remember(self, action_count: int) -> int | None:
+        return remember(self, action_count)
+
 
 def token_of(request: Request) -> IdempotencyToken | None:
     """Return the token of a request whose body has been parsed, None where it has no Idempotency-Key.

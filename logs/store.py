@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from django.db import connection, transaction
 
-from logs import idempotency
-from logs.idempotency import IdempotencyToken
 from logs.models import ActionType
 
 
@@ -41,22 +39,29 @@ class Receipt:
     duplicates: int = 0
 
 
+class Token(Protocol):
+    """What tells a batch that came before: an idempotency key, or a chunk of an import."""
+
+    def remember(self, action_count: int) -> int | None:
+        """Remember a new batch within its transaction and return None; otherwise return how many actions it stored."""
+
+
 LogKey = tuple[str, str]
 ActionsByLog = dict[LogKey, list[ActionRow]]
 
 
-def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Receipt:
+def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
     """Store a validated batch in one transaction and return how many actions that stored.
 
     batch: logs in the order received; several may name the same (user_id, session_id).
-    token: the idempotency key the batch came with; a batch that came before under it is not stored again.
-    Raises LogStoreError when the key came before with another body, and django.db.OperationalError when the database is
-    away: then nothing is stored.
+    token: what the batch is known by; a batch that came before under it is not stored again.
+    Raises what the token raises (LogStoreError for an idempotency key that came with another body), and
+    django.db.OperationalError when the database is away: then nothing is stored.
     """
     count = sum(len(row["actions"]) for row in batch)
     with transaction.atomic(durable=True):
         if token is not None:
-            duplicates = idempotency.remember(token, count)
+            duplicates = token.remember(count)
             if duplicates is not None:
                 return Receipt(duplicates=duplicates)
         merged = _merge(batch)
@@ -102,7 +107,7 @@ def _insert_actions(merged: ActionsByLog, log_ids: dict[LogKey, int]) -> None:
             lines = "".join(_copy_lines(merged, log_ids))
             # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate.
             with connection.wrap_database_errors:
-                cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 16)
+                cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 20)
         else:
             adapt = connection.ops.adapt_datetimefield_value
             cursor.executemany(
