@@ -1,4 +1,4 @@
-"""Actions out of the store into files: the API's own bytes, CSV beside them, and files that appear only when complete."""
+"""Actions out of the store into files: CSV beside the API's own formats, and files that appear only when complete."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ from logs.serializers import LogSerializer, Refusals
 from logs.sources import LogText, SourceError
 from logs.store import LogRow
 
-# A chunk ends with the log that makes it this long, about 16,000 actions. Never make it shorter: a chunk that an earlier
-# run stored would be read as two that nobody has seen.
+# A chunk ends with the log that makes it this long, about 16,000 actions. Never make it shorter: a chunk that an
+# earlier run stored would be read as two that nobody has seen.
 CHUNK_BYTES = 2 * 1024 * 1024
 
 
-class ImportRefused(Exception):
+class RefusedImportError(Exception):
     """A log that may not be stored, in an import that stops at the first one."""
 
     def __init__(self, rejects: Sequence[Reject]) -> None:
@@ -84,9 +84,9 @@ class ChunkToken:
 class Importer:
     """One run over one source of logs.
 
-    on_reject: called with each log that may not be stored, before its chunk is; without it the first such chunk raises
-    ImportRefused and is not stored. dry_run: validate alone. name: another name is another import, even of logs that
-    came before. on_chunk: called after each chunk.
+    on_reject: called with each log that may not be stored, before its chunk is; without it the first such chunk is not
+    stored and raises RefusedImportError. dry_run: validate alone. name: another name is another import, even of logs
+    that came before. on_chunk: called after each chunk.
     """
 
     on_reject: Callable[[Reject], None] | None = None
@@ -98,7 +98,7 @@ class Importer:
     def run(self, logs: Iterable[LogText]) -> ImportResult:
         """Store every log that no earlier run of the same import stored.
 
-        Raises ImportRefused, and SourceError where the source can't be read on: what was stored before stays stored.
+        Raises RefusedImportError, and SourceError where the source can't be read on; what came before stays stored.
         """
         reader = _ChunkReader(logs)
         with ThreadPoolExecutor(max_workers=1) as validator:
@@ -125,14 +125,14 @@ class Importer:
             if known is None or (known.rejected_count and self.on_reject):
                 validated = validator.submit(_validate, logs)
                 if connection.vendor != "postgresql":
-                    # SQLite's work is done in this process, row by row: beside it each row would wait for Python's lock.
+                    # SQLite works in this process: each row would wait for the lock of the interpreter.
                     wait([validated])
             yield _Chunk(logs, start, chain.hexdigest(), known, validated)
 
     def _store(self, chunk: _Chunk) -> None:
         rows, rejects = chunk.validated.result()
         if rejects and self.on_reject is None:
-            raise ImportRefused(rejects)
+            raise RefusedImportError(rejects)
         self._report(rejects)
         token = ChunkToken(chunk.start, chunk.end, len(chunk.logs), len(rejects))
         actions = sum(len(row["actions"]) for row in rows)

@@ -1,8 +1,8 @@
-"""A file of logs, or stdin, taken apart into the texts of its logs, one at a time: a JSON array or NDJSON, gzipped or not.
+"""A file of logs, or stdin, taken apart into the texts of its logs: a JSON array or NDJSON, gzipped or not.
 
-ijson would stream the array as well, but it reads -0 as 0 and a lone surrogate as a question mark, where the store keeps
-the one and refuses the other. So an array is only cut at its commas here, and jsontext decodes each log as it does for
-the API.
+ijson would stream the array as well, but it reads -0 as 0 and a lone surrogate as a question mark, where the store
+keeps the one and refuses the other. So an array is only cut at its commas here, and jsontext decodes each log as it
+does for the API.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Source:
     """
 
     def __init__(self, name: str) -> None:
-        self._file: BinaryIO = sys.stdin.buffer if name == "-" else Path(name).open("rb")
+        self._file: BinaryIO = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
         self._is_regular = name != "-" and Path(name).is_file()
         self.size: int | None = Path(name).stat().st_size if self._is_regular else None
 

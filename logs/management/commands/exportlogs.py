@@ -93,7 +93,7 @@ def _query(options: dict[str, Any]) -> LogQuery:
     given = {name: options[option] for option, name in _PARAMETERS.items() if options[option] is not None}
     for name, value in given.items():
         # Over HTTP an empty parameter is an absent one; here it is a variable that was not set.
-        if value == "" or "" in value if isinstance(value, list) else not value:
+        if not value or "" in value:
             raise CommandError(f"{name}: {ErrorCode.INVALID_PARAMETER.name}: the value is empty.")
     return LogQuery(urlencode(given, doseq=True, errors="surrogateescape"))
 
@@ -107,9 +107,14 @@ def _write(query: LogQuery, renderer: Callable, target: Writable, progress: Prog
 
 
 def _counted(records: Iterable[ActionRecord], progress: Progress) -> Iterator[ActionRecord]:
+    waiting = 0
     for record in records:
         yield record
-        progress.advance()
+        waiting += 1
+        if waiting == ROWS_AT_ONCE:
+            progress.advance(waiting)
+            waiting = 0
+    progress.advance(waiting)
 
 
 def _format_of(name: str) -> str:

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from logs import jsontext
 from logs.errors import MAX_VIOLATIONS
-from logs.importing import Importer, ImportRefused, ImportResult, Reject
+from logs.importing import Importer, ImportResult, RefusedImportError, Reject
 from logs.management.base import MaintenanceCommand
 from logs.sources import Source, SourceError
 
@@ -25,9 +25,10 @@ Store the logs of files, or of stdin, by the same rules as POST /logs/.
 A file is a JSON array of logs, NDJSON (one log a line), or what mongoexport wrote of the old service's collection,
 each as it is or gzipped: that is found out by itself.
 
-Logs are stored in chunks of about a megabyte. A run that was interrupted, at whatever moment, is started again with the
-same command: what is stored already is not stored twice. The same goes for a file that was imported before; one that
-has grown since brings only what is new. Memory does not grow with the file, only with its longest log (256 MiB at most).
+Logs are stored in chunks of about two megabytes. A run that was interrupted, at whatever moment, is started again with
+the same command: what is stored already is not stored twice. The same goes for a file that was imported before; one
+that has grown since brings only what is new. Memory does not grow with the file, but with its longest log, which may
+have 256 MiB.
 """
 _EXAMPLES = """\
   manage.py importlogs logs.ndjson.gz
@@ -92,7 +93,7 @@ class Command(MaintenanceCommand):
                 )
                 try:
                     importer.run(source.logs())
-                except ImportRefused as error:
+                except RefusedImportError as error:
                     raise CommandError(_refusal(name, error.rejects, total)) from None
                 except SourceError as error:
                     raise CommandError(f"{name}: {error} {_so_far(total)}") from None
