@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Q, QuerySet
 
 from logs.models import Action, Log
+from logs.pairs import given, with_given
 
 BATCH_ACTIONS = 5000
 
@@ -87,7 +87,9 @@ def purge(selection: Selection) -> Iterator[int]:
 
 def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]:
     entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(rows.model))
-    named = [int(object_id) for object_id in entries.values_list("object_id", flat=True) if (object_id or "").isdecimal()]
+    named = [
+        int(object_id) for object_id in entries.values_list("object_id", flat=True) if (object_id or "").isdecimal()
+    ]
     ids = rows.filter(id__in=named).values_list("id", flat=True)
     return entries.filter(object_id__in=[str(row_id) for row_id in ids])
 
@@ -112,16 +114,18 @@ def _delete_batch(batch: Sequence[tuple[str, int, int]]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         _lock_logs(cursor, batch)
         # Only now is it certain that no writer is at work on these logs.
-        cursor.execute(_sql(_DELETE_ACTIONS), [_rows({"user_id": user, "id": row_id} for user, _, row_id in batch)])
+        cursor.execute(
+            with_given(_DELETE_ACTIONS), [given({"user_id": user, "id": row_id} for user, _, row_id in batch)]
+        )
         types: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
         for user_id, log_id, action_type in cursor.fetchall():
             types[user_id, log_id][action_type.lower()] += 1
-        logs = _rows(
+        logs = given(
             {"user_id": user_id, "id": log_id, "click": 0, "view": 0, "navigate": 0, **counts}
             for (user_id, log_id), counts in types.items()
         )
-        cursor.execute(_sql(_DELETE_EMPTY_LOGS), [logs])
-        cursor.execute(_sql(_TAKE_OFF), [logs])
+        cursor.execute(with_given(_DELETE_EMPTY_LOGS), [logs])
+        cursor.execute(with_given(_TAKE_OFF), [logs])
     return sum(counts.total() for counts in types.values())
 
 
@@ -149,29 +153,11 @@ def _delete_empty_logs(users: Iterable[str]) -> None:
             if batch:
                 _lock_logs(cursor, batch)
                 cursor.execute(
-                    _sql(_DELETE_EMPTY_LOGS), [_rows({"user_id": user, "id": log_id} for user, log_id, _ in batch)]
+                    with_given(_DELETE_EMPTY_LOGS),
+                    [given({"user_id": user, "id": log_id} for user, log_id, _ in batch)],
                 )
 
 
-def _rows(rows: Iterable[dict[str, str | int]]) -> str:
-    return json.dumps(list(rows))
-
-
-def _sql(statement: str) -> str:
-    is_postgresql = connection.vendor == "postgresql"
-    return statement.format(
-        given=_GIVEN_POSTGRESQL if is_postgresql else _GIVEN_SQLITE, greatest="GREATEST" if is_postgresql else "MAX"
-    )
-
-
-_GIVEN_POSTGRESQL = (
-    "json_to_recordset(%s) AS given (user_id text, id bigint, click bigint, view bigint, navigate bigint)"
-)
-_GIVEN_SQLITE = """
-    (SELECT json_extract(value, '$.user_id') AS user_id, json_extract(value, '$.id') AS id,
-        json_extract(value, '$.click') AS click, json_extract(value, '$.view') AS view,
-        json_extract(value, '$.navigate') AS navigate FROM json_each(%s)) AS given
-"""
 _LOCK_LOGS = "SELECT 1 FROM logs_log WHERE user_id = %s AND id = ANY(%s) ORDER BY session_id FOR UPDATE"
 _DELETE_ACTIONS = """
     DELETE FROM logs_action WHERE (user_id, id) IN (SELECT user_id, id FROM {given}) RETURNING user_id, log_id, type

@@ -7,25 +7,24 @@ then what PostgreSQL's planner believes it to be.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Func, Max, Min, Q, QuerySet, Sum
-from django.db.models.fields import TextField
+from django.db.models import F, Field, Func, Max, Min, Q, QuerySet, Sum
 
 from logs.models import Action, ActionType, Log
+from logs.pairs import given, with_given
 from logs.snapshot import snapshot
 
 MAX_EXACT_LOGS = 1_000_000
 # Actions of logs that last over midnight, which have to be looked at one by one to say on which day they were.
 MAX_EXACT_ACTIONS = 500_000
-_SAMPLED_LOGS = 200_000
+_SAMPLED_RUNS, _RUN = 400, 500
 
 _ACTIONS = F("click_count") + F("view_count") + F("navigate_count")
 
@@ -43,7 +42,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Statistics:
-    """by_day: of the days of UTC, newest first. size: bytes on disk of logs and actions with their indexes."""
+    """by_day: of the days of UTC, newest first. size: bytes on disk of logs and actions with their indexes, on SQLite
+    of the whole database.
+    """
 
     logs: Figure
     users: Figure
@@ -57,14 +58,13 @@ class Statistics:
 
 
 class UTCDay(Func):
-    """The day of an instant in UTC as YYYY-MM-DD. Django's own is a callback into Python on SQLite."""
+    """The day of an instant in UTC. Django's own is a callback into Python on SQLite."""
 
-    output_field = TextField()
+    # What the database makes of it: a date, on SQLite its text.
+    output_field = Field()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD')", **context
-        )
+        return self.as_sql(compiler, connection, template="(%(expressions)s AT TIME ZONE 'UTC')::date", **context)
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, 10)", **context)
@@ -79,23 +79,23 @@ def collect(days: int, top: int) -> Statistics:
 class _Collector:
     def __init__(self) -> None:
         self.logs = _count_of_logs()
-        self.sample: QuerySet[Log] = Log.objects.all()
+        self.sample = Log.objects.all()
+        self.is_sampled = self.logs.value > MAX_EXACT_LOGS
         self.scale = 1.0
-        if self.logs.is_estimate:
-            self.sample, self.scale = _sample(self.logs.value)
+        if self.is_sampled:
+            self.sample = _random_logs()
+            self.scale = self.logs.value / max(self.sample.count(), 1)
 
     def collect(self, days: int, top: int) -> Statistics:
         sums = self.sample.aggregate(**{name: Sum(f"{name.lower()}_count") for name in ActionType.values})
-        by_type = {name: self._figure(sums[name] or 0) for name in ActionType.values}
-        actions = self._figure(sum(value or 0 for value in sums.values()))
         span = Action.objects.aggregate(first=Min("time"), last=Max("time"))
         busiest = self.sample.values("user_id").annotate(actions=Sum(_ACTIONS)).order_by("-actions", "user_id")[:top]
         return Statistics(
             logs=self.logs,
-            users=self._users(),
-            actions=actions,
-            by_type=by_type,
-            by_day=self._by_day(days, span["last"]),
+            users=_count_of_users(self.logs) if self.is_sampled else Figure(_distinct_users()),
+            actions=self._figure(sum(value or 0 for value in sums.values())),
+            by_type={name: self._figure(sums[name] or 0) for name in ActionType.values},
+            by_day=self._by_day(days, span["last"]) if span["last"] else {},
             busiest_users={row["user_id"]: self._figure(row["actions"]) for row in busiest},
             first_time=span["first"],
             last_time=span["last"],
@@ -103,4 +103,113 @@ class _Collector:
         )
 
     def _figure(self, value: float, is_estimate: bool = False) -> Figure:
-        return Figure(round(value * self.scale), is_estimate or self.logs.is_estimate)
+        return Figure(round(value * self.scale), self.is_sampled or is_estimate)
+
+    def _by_day(self, days: int, last: datetime) -> dict[date, Figure]:
+        start = max(last.astimezone(UTC).date().toordinal() - days + 1, 1)
+        since = datetime.combine(date.fromordinal(start), datetime.min.time(), UTC)
+        logs = self.sample.filter(last_time__gte=since).annotate(
+            first_day=UTCDay("first_time"), last_day=UTCDay("last_time")
+        )
+        counts: Counter[date] = Counter()
+        over_midnight: list[tuple[date, date, int]] = []
+        for first, final, count in logs.values_list("first_day", "last_day").annotate(actions=Sum(_ACTIONS)):
+            if first == final:
+                counts[_date(first)] += count
+            else:
+                over_midnight.append((_date(first), _date(final), count))
+        is_estimate = self.is_sampled or sum(count for *_, count in over_midnight) > MAX_EXACT_ACTIONS
+        if is_estimate:
+            _spread(counts, over_midnight)
+        elif over_midnight:
+            counts.update(_count_days_of(logs.exclude(first_day=F("last_day"))))
+        return {
+            day: self._figure(counts[day], is_estimate)
+            for day in sorted(counts, reverse=True)
+            if day.toordinal() >= start
+        }
+
+
+def _count_of_logs() -> Figure:
+    if connection.vendor == "postgresql":
+        believed = _planner_rows()
+        if believed > MAX_EXACT_LOGS:
+            return Figure(believed, is_estimate=True)
+    return Figure(Log.objects.count())
+
+
+def _count_of_users(logs: Figure) -> Figure:
+    if connection.vendor != "postgresql":
+        return Figure(_distinct_users())
+    with connection.cursor() as cursor:
+        # https://www.postgresql.org/docs/current/view-pg-stats.html: below 0 it is a share of the rows.
+        cursor.execute(
+            "SELECT n_distinct FROM pg_stats WHERE schemaname = current_schema()"
+            " AND tablename = %s AND attname = 'user_id'",
+            [Log._meta.db_table],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return Figure(_distinct_users())
+    return Figure(round(row[0] if row[0] >= 0 else -row[0] * logs.value), is_estimate=True)
+
+
+def _distinct_users() -> int:
+    return Log.objects.order_by().values("user_id").distinct().count()
+
+
+def _planner_rows() -> int:
+    with connection.cursor() as cursor:
+        # https://www.postgresql.org/docs/current/catalog-pg-class.html: -1 before the first ANALYZE.
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [Log._meta.db_table])
+        return cursor.fetchone()[0]
+
+
+def _random_logs() -> QuerySet[Log]:
+    """Return logs from random runs of ids: each log is as likely as any other, and few pages are read."""
+    ids = Log.objects.aggregate(first=Min("id"), last=Max("id"))
+    chosen = Q()
+    for _ in range(_SAMPLED_RUNS):
+        # One at random, not secret.
+        start = random.randint(ids["first"] - _RUN + 1, ids["last"])  # noqa: S311
+        chosen |= Q(id__range=(start, start + _RUN - 1))
+    return Log.objects.filter(chosen)
+
+
+def _count_days_of(logs: QuerySet[Log]) -> dict[date, int]:
+    """Return how many actions of some logs, few enough to look at, each day has."""
+    rows = [{"user_id": user_id, "id": log_id} for user_id, log_id in logs.values_list("user_id", "id")]
+    day = "(time AT TIME ZONE 'UTC')::date" if connection.vendor == "postgresql" else "substr(time, 1, 10)"
+    with connection.cursor() as cursor:
+        cursor.execute(with_given(_COUNT_DAYS.replace("DAY", day)), [given(rows)])
+        return {_date(value): count for value, count in cursor.fetchall()}
+
+
+_COUNT_DAYS = """
+    SELECT DAY, count(*) FROM {given}
+    JOIN logs_action ON (logs_action.user_id, logs_action.log_id) = (given.user_id, given.id) GROUP BY 1
+"""
+
+
+def _spread(counts: Counter[date], over_midnight: Iterable[tuple[date, date, int]]) -> None:
+    """Add actions to the days from the first to the last of their logs, evenly."""
+    for first, last, count in over_midnight:
+        days = (last - first).days + 1
+        for number in range(days):
+            counts[first + timedelta(number)] += count / days
+
+
+def _date(value: date | str) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def _size_on_disk() -> int:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest(%s) AS name",
+                [[Log._meta.db_table, Action._meta.db_table]],
+            )
+        else:
+            cursor.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        return cursor.fetchone()[0]
