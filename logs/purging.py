@@ -87,9 +87,7 @@ def purge(selection: Selection) -> Iterator[int]:
 
 def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]:
     entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(rows.model))
-    named = [
-        int(object_id) for object_id in entries.values_list("object_id", flat=True) if (object_id or "").isdecimal()
-    ]
+    named = [object_id for object_id in entries.values_list("object_id", flat=True) if (object_id or "").isdecimal()]
     ids = rows.filter(id__in=named).values_list("id", flat=True)
     return entries.filter(object_id__in=[str(row_id) for row_id in ids])
 
@@ -114,9 +112,8 @@ def _delete_batch(batch: Sequence[tuple[str, int, int]]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         _lock_logs(cursor, batch)
         # Only now is it certain that no writer is at work on these logs.
-        cursor.execute(
-            with_given(_DELETE_ACTIONS), [given({"user_id": user, "id": row_id} for user, _, row_id in batch)]
-        )
+        actions = given({"user_id": user_id, "id": action_id} for user_id, _, action_id in batch)
+        cursor.execute(with_given(_DELETE_ACTIONS), [actions])
         types: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
         for user_id, log_id, action_type in cursor.fetchall():
             types[user_id, log_id][action_type.lower()] += 1
@@ -143,6 +140,20 @@ def _lock_logs(cursor: CursorWrapper, batch: Iterable[tuple[str, int, int]]) -> 
     users = [user_id for (user_id,) in cursor.fetchall()]
     parameters = [value for user_id in users for value in (user_id, list(log_ids[user_id]))]
     cursor.execute(";".join([_LOCK_LOGS] * len(users)), parameters)
+
+
+def _delete_empty_logs(users: Iterable[str]) -> None:
+    for user_id in users:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            ids = Log.objects.filter(user_id=user_id).values_list("id", flat=True)
+            batch = [(user_id, log_id, 0) for log_id in ids]
+            if batch:
+                _lock_logs(cursor, batch)
+                logs = given({"user_id": user_id, "id": log_id} for _, log_id, _ in batch)
+                cursor.execute(with_given(_DELETE_EMPTY_LOGS), [logs])
+
+
+_LOCK_LOGS] * len(users)), parameters)
 
 
 def _delete_empty_logs(users: Iterable[str]) -> None:
