@@ -76,13 +76,13 @@ def purge(selection: Selection) -> Iterator[int]:
     A batch is a transaction: its actions, and the figures of their logs, or the logs where nothing is left of them. A
     purge that stopped may be started again.
     """
-    history = list(selection.history().values_list("id", flat=True))
+    # First, because it is found by way of the actions and logs that it is about.
+    selection.history().delete()
     for users in [[user] for user in selection.users] or [[]]:
         yield from _purge_in_order(Selection(selection.before, users))
     if selection.is_erasure:
         # What no constraint of SQLite's forbids: a log that never had an action.
         _delete_empty_logs(selection.users)
-        LogEntry.objects.filter(id__in=history).delete()
 
 
 def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]:
@@ -151,22 +151,6 @@ def _delete_empty_logs(users: Iterable[str]) -> None:
                 _lock_logs(cursor, batch)
                 logs = given({"user_id": user_id, "id": log_id} for _, log_id, _ in batch)
                 cursor.execute(with_given(_DELETE_EMPTY_LOGS), [logs])
-
-
-_LOCK_LOGS] * len(users)), parameters)
-
-
-def _delete_empty_logs(users: Iterable[str]) -> None:
-    for user_id in users:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            ids = Log.objects.filter(user_id=user_id).values_list("id", flat=True)
-            batch = [(user_id, log_id, 0) for log_id in ids]
-            if batch:
-                _lock_logs(cursor, batch)
-                cursor.execute(
-                    with_given(_DELETE_EMPTY_LOGS),
-                    [given({"user_id": user, "id": log_id} for user, log_id, _ in batch)],
-                )
 
 
 _LOCK_LOGS = "SELECT 1 FROM logs_log WHERE user_id = %s AND id = ANY(%s) ORDER BY session_id FOR UPDATE"

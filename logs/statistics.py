@@ -79,7 +79,7 @@ def collect(days: int, top: int) -> Statistics:
 
 class _Collector:
     def __init__(self) -> None:
-        self.logs = _count_of_logs()
+        self.logs = count_of_logs()
         self.sample = Log.objects.all()
         self.is_sampled = self.logs.value > MAX_EXACT_LOGS
         self.scale = 1.0
@@ -131,7 +131,7 @@ class _Collector:
         }
 
 
-def _count_of_logs() -> Figure:
+def count_of_logs() -> Figure:
     if connection.vendor == "postgresql":
         believed = _planner_rows()
         if believed > MAX_EXACT_LOGS:
