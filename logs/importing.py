@@ -15,10 +15,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from django.db import connection
+from django.db.models import Exists
 
 from logs import store
 from logs.errors import Violation
-from logs.models import ImportedChunk
+from logs.models import ImportedChunk, Log
 from logs.mongodb import from_mongodb
 from logs.parsers import UndecodableLine, decode_lines
 from logs.serializers import LogSerializer, Refusals
@@ -100,6 +101,9 @@ class Importer:
 
         Raises RefusedImportError, and SourceError where the source can't be read on; what came before stays stored.
         """
+        if not self.dry_run:
+            # Of a store that was emptied nothing is stored any more.
+            ImportedChunk.objects.filter(~Exists(Log.objects.all())).delete()
         reader = _ChunkReader(logs)
         with ThreadPoolExecutor(max_workers=1) as validator:
             for chunk in _one_ahead(self._chunks(reader, validator)):

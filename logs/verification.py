@@ -79,7 +79,7 @@ def verify() -> Iterator[tuple[int, list[Finding]]]:
 
 
 def repair(log_id: int) -> bool:
-    """Make a log agree with its actions as they are now, delete one that has none, and return whether that was possible.
+    """Make a log agree with its actions as they are now, or delete one without; return whether that was possible.
 
     It is not while one of its actions has a time that can't be read.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from logs.models import Action, Log
@@ -30,6 +31,26 @@ def a_log(*actions: dict[str, Any], user: str = "ABC123XYZ", session: str = "XYZ
         "sessionId": session,
         "actions": list(actions) or [a_click(), a_view(), a_navigation()],
     }
+
+
+def as_lines(*logs: Any) -> bytes:
+    """Logs as NDJSON, written as compactly as an export."""
+    return b"".join(json.dumps(log, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for log in logs)
+
+
+def many_logs(count: int = 400, actions: int = 20) -> list[dict[str, Any]]:
+    """Different logs of 97 users, about 2 kilobytes each, in the order of an export."""
+    return [
+        a_log(
+            *(
+                a_view(f"2018-10-{1 + log % 28:02}T{log % 24:02}:{number:02}:00-06:00", f"item-{log}-{number}")
+                for number in range(actions)
+            ),
+            user=f"user-{log % 97}",
+            session=f"session-{log}",
+        )
+        for log in range(count)
+    ]
 
 
 def stored_actions() -> int:

@@ -49,11 +49,11 @@ class Command(MaintenanceCommand):
             "--end",
             metavar="YYYY-MM-DD",
             type=_day_argument,
-            help="the last day (default: yesterday, so that all is past)",
+            help="the last day (default: today)",
         )
 
     def handle(self, *, users: int, actions: int, days: int, seed: int, end: date | None, **options: Any) -> None:
-        last = end or timezone.now().astimezone(wire.WIRE_ZONE).date() - timezone.timedelta(days=1)
+        last = end or timezone.now().astimezone(wire.WIRE_ZONE).date()
         if days > min(MAX_DAYS, last.toordinal() - 1):
             raise CommandError(f"--days: at most {min(MAX_DAYS, last.toordinal() - 1):,}.")
         with self.progress("demodata", "actions", actions) as progress:
@@ -61,8 +61,8 @@ class Command(MaintenanceCommand):
             def show(result: ImportResult) -> None:
                 progress.advance(result.actions + result.known_actions - progress.count)
 
-            result = Importer(on_chunk=show).run(_texts(demo_logs(users, actions, days, seed, last)))
-        known = f" {result.known_actions:,} actions of the same data were there before." if result.known_actions else ""
+            result = Importer(on_chunk=show, name="demodata").run(_texts(demo_logs(users, actions, days, seed, last)))
+        known = f" Stored by an earlier run: {result.known_actions:,} actions." if result.known_actions else ""
         self.stdout.write(f"Stored: {result.actions:,} actions in {result.logs:,} logs.{known}")
 
 

@@ -93,17 +93,16 @@ def _query(options: dict[str, Any]) -> LogQuery:
     given = {name: options[option] for option, name in _PARAMETERS.items() if options[option] is not None}
     for name, value in given.items():
         # Over HTTP an empty parameter is an absent one; here it is a variable that was not set.
-        if not value or "" in value:
+        if "" in (value if isinstance(value, list) else [value]):
             raise CommandError(f"{name}: {ErrorCode.INVALID_PARAMETER.name}: the value is empty.")
     return LogQuery(urlencode(given, doseq=True, errors="surrogateescape"))
 
 
 def _write(query: LogQuery, renderer: Callable, target: Writable, progress: Progress) -> None:
-    with snapshot():
-        records = query.actions(query.page()).records().iterator(chunk_size=ROWS_AT_ONCE)
-        with closing(renderer(_counted(records, progress))) as chunks:
-            for chunk in chunks:
-                target.write(chunk)
+    # Closed before the snapshot ends, whatever ends it.
+    with snapshot(), closing(query.actions(query.page()).records().iterator(chunk_size=ROWS_AT_ONCE)) as records:
+        for chunk in renderer(_counted(records, progress)):
+            target.write(chunk)
 
 
 def _counted(records: Iterable[ActionRecord], progress: Progress) -> Iterator[ActionRecord]:
