@@ -62,8 +62,8 @@ class Command(MaintenanceCommand):
             "--again",
             metavar="NAME",
             default="",
-            help="store the files even if they were imported before, say to bring back what was purged; any NAME will do"
-            " that was not used before, and the same NAME to go on",
+            help="store the files even if they were imported before, say to bring back what was purged; any NAME will"
+            " do that was not used before, and the same NAME to go on",
         )
 
     def handle(self, *, files: Sequence[str], on_error: str, rejects: Path | None, **options: Any) -> None:
