@@ -6,6 +6,7 @@ import json
 import signal
 from collections import Counter
 from datetime import date, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_clicks_cluster(logs):
 def test_a_page_flow_goes_on_where_it_came_to(logs):
     for log in logs:
         steps = [action["properties"] for action in log["actions"] if action["type"] == "NAVIGATE"]
-        assert all(step["pageFrom"] == before["pageTo"] for before, step in zip(steps, steps[1:], strict=False))
+        assert all(step["pageFrom"] == before["pageTo"] for before, step in pairwise(steps))
 
 
 @pytest.mark.parametrize(

@@ -131,12 +131,12 @@ def test_after_erasure_no_table_holds_anything_of_the_user(manage, tmp_path):
     manage.succeed("importlogs", tmp_path / "logs")
     [(log_id,)] = manage.query(f"SELECT id FROM logs_log WHERE user_id = '{user}' AND session_id = '2'")
     manage.query(
-        "INSERT INTO auth_user (id, username, password, first_name, last_name, email, is_superuser, is_staff, is_active,"
-        " date_joined) VALUES (1, 'staff', '', '', '', '', true, true, true, '2018-10-18 00:00:00+00')"
+        "INSERT INTO auth_user (id, username, password, first_name, last_name, email, is_superuser, is_staff,"
+        " is_active, date_joined) VALUES (1, 'staff', '', '', '', '', true, true, true, '2018-10-18 00:00:00+00')"
     )
     manage.query(
-        "INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message, content_type_id,"
-        f" user_id) SELECT '2018-10-18 00:00:00+00', '{log_id}', '{user} / 2', 2, '', id, 1 FROM django_content_type"
+        "INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message,"
+        f" content_type_id, user_id) SELECT '2018-10-18 00:00:00+00', '{log_id}', '{user} / 2', 2, '', id, 1 FROM django_content_type"
         " WHERE app_label = 'logs' AND model = 'log'"
     )
     assert user in _everything(manage)
