@@ -2,9 +2,9 @@
 
     DATABASE_URL=postgres://… python benchmarks/commands.py [ACTIONS]
 
-Needs psql and an empty database to itself, in which it makes and empties the tables. Prints seconds and ratios, each the
-median of three runs taken in turns: importlogs against `\\copy` of the same rows, exportlogs against `\\copy` of the same
-lines made by the server's own JSON functions.
+Needs psql and an empty database to itself, in which it makes and empties the tables. Prints seconds and ratios, medians
+of runs taken in turns: importlogs against psql's copy of the same rows, exportlogs against its copy of the same lines
+made by the server's own JSON functions.
 """
 
 from __future__ import annotations

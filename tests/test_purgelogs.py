@@ -136,8 +136,8 @@ def test_after_erasure_no_table_holds_anything_of_the_user(manage, tmp_path):
     )
     manage.query(
         "INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message,"
-        f" content_type_id, user_id) SELECT '2018-10-18 00:00:00+00', '{log_id}', '{user} / 2', 2, '', id, 1 FROM django_content_type"
-        " WHERE app_label = 'logs' AND model = 'log'"
+        f" content_type_id, user_id) SELECT '2018-10-18 00:00:00+00', '{log_id}', '{user} / 2', 2, '', id, 1"
+        " FROM django_content_type WHERE app_label = 'logs' AND model = 'log'"
     )
     assert user in _everything(manage)
     assert "1 lines of the admin's history" in manage.succeed("purgelogs", "--user", user, "--yes")
