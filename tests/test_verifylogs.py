@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from logs.models import Action, Log
@@ -38,12 +39,8 @@ def damage():
     return run
 
 
-def findings(command, *options):
+def findings(*options):
     """The lines of a run, which fails if it leaves a finding unrepaired, and whether it failed."""
-    import io
-
-    from django.core.management import call_command
-
     stdout = io.StringIO()
     try:
         call_command("verifylogs", *options, stdout=stdout, stderr=io.StringIO())
@@ -69,27 +66,27 @@ def test_a_good_store_has_no_findings(log, command):
 )
 def test_wrong_figures_are_found_and_recounted(log, damage, change, found):
     damage(f"UPDATE logs_log SET {change} WHERE id = %s", log.id)
-    [line], failed = findings(None)
+    [line], failed = findings()
     assert line.startswith(f"log {log.id}, {found}")
     assert failed
-    [line], failed = findings(None, "--fix")
+    [line], failed = findings("--fix")
     assert line.endswith("(repaired)")
     assert not failed
-    assert findings(None) == ([], False)
+    assert findings() == ([], False)
     repaired = Log.objects.get(id=log.id)
     assert (repaired.click_count, repaired.first_time, repaired.last_time) == (1, log.first_time, log.last_time)
 
 
 def test_a_repair_changes_the_version(log, damage):
     damage("UPDATE logs_log SET click_count = 7 WHERE id = %s", log.id)
-    findings(None, "--fix")
+    findings("--fix")
     assert Log.objects.get(id=log.id).version == log.version + 1
 
 
 def test_a_log_without_actions_is_found_and_deleted(log, damage):
     damage("DELETE FROM logs_action WHERE log_id = %s", log.id)
-    assert findings(None) == ([f"log {log.id}: it has no actions"], True)
-    assert findings(None, "--fix") == ([f"log {log.id}: it has no actions (repaired)"], False)
+    assert findings() == ([f"log {log.id}: it has no actions"], True)
+    assert findings("--fix") == ([f"log {log.id}: it has no actions (repaired)"], False)
     assert not Log.objects.filter(id=log.id).exists()
 
 
@@ -111,7 +108,7 @@ def test_properties_that_break_the_rules_are_found_and_left(log, damage, propert
         without=[("logs_action", "action_click_has_its_properties")],
     )
     for options in ([], ["--fix"]):
-        [line], failed = findings(None, *options)
+        [line], failed = findings(*options)
         assert line.startswith(f"log {log.id}, action {action.id}, {found}")
         assert failed
     assert stored_actions() == 6
@@ -123,7 +120,7 @@ def test_properties_of_another_type_are_found(log, damage):
         log.user_id,
         without=[("logs_action", "action_view_has_its_properties")],
     )
-    lines, failed = findings(None, "--fix")
+    lines, failed = findings("--fix")
     assert any("MISSING_VIEWEDID_VALUE" in line for line in lines)
     assert failed
 
@@ -141,8 +138,8 @@ def test_actions_of_no_log_or_another_users_are_found_on_sqlite_and_refused_on_p
         return
     for statement in statements:
         damage(statement)
-    findings(None, "--fix")
-    assert findings(None) == (
+    findings("--fix")
+    assert findings() == (
         [
             f"action {first}, log {log.id}: that log is another user's",
             f"action {second}, log 999999: there is no such log",
@@ -156,15 +153,15 @@ def test_a_time_that_cannot_be_read_is_found(log, damage):
     unreadable = "infinity" if connection.vendor == "postgresql" else "some day"
     damage("UPDATE logs_action SET time = %s WHERE id = %s", unreadable, action.id)
     for options in ([], ["--fix"]):
-        lines, failed = findings(None, *options)
+        lines, failed = findings(*options)
         assert f"log {log.id}, action {action.id}, time: no instant that the store can hold" in lines
         assert failed
 
 
 def test_times_of_another_setting_are_no_findings(log, damage, command):
     damage("UPDATE logs_action SET time = '2018-10-19 03:37:28.5' WHERE user_id = %s", log.user_id)
-    damage("UPDATE logs_log SET first_time = '2018-10-19 03:37:28.5', last_time = first_time WHERE id = %s", log.id)
-    damage("UPDATE logs_log SET last_time = first_time WHERE id = %s", log.id)
+    half = "'2018-10-19 03:37:28.5'"
+    damage(f"UPDATE logs_log SET first_time = {half}, last_time = {half} WHERE id = %s", log.id)
     assert "Findings: 0" in command("verifylogs")
 
 

@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from logs import wire
 from logs.errors import ErrorCode, LogStoreError
+from logs.jsontext import has_forbidden_character
 from logs.models import Log
 from logs.progress import Progress
 
@@ -74,8 +75,8 @@ def user_argument(text: str) -> str:
     """Return the user of a command's argument; an empty one, say of an unset variable, would choose everybody."""
     if not text:
         raise ArgumentTypeError("a user id must not be empty")
-    if "\0" in text or (not text.isprintable() and not _is_unicode(text)):
-        raise ArgumentTypeError("a user id must be text in UTF-8")
+    if has_forbidden_character(text):
+        raise ArgumentTypeError(ErrorCode.INVALID_CHARACTER.sentence)
     return text
 
 
@@ -84,14 +85,6 @@ def count_argument(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _require_tables() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ class Command(MaintenanceCommand):
                     seen = source.position
 
                 importer = Importer(
-                    on_reject=rejects_file and _writer(rejects_file, name),
+                    on_reject=rejects_file and partial(_write_reject, rejects_file, name),
                     dry_run=options["dry_run"],
                     name=options["again"],
                     on_chunk=show,
@@ -101,10 +101,6 @@ class Command(MaintenanceCommand):
         self.stdout.write(_summary(total, options["dry_run"]))
 
 
-def _writer(file: BinaryIO, name: str) -> Callable[[Reject], None]:
-    return partial(_write_reject, file, name)
-
-
 def _write_reject(file: BinaryIO, name: str, reject: Reject) -> None:
     if isinstance(reject.value, dict):
         log = reject.value
@@ -114,12 +110,12 @@ def _write_reject(file: BinaryIO, name: str, reject: Reject) -> None:
     line = jsontext.encode({**log, "file": name, "line": reject.source.line, "errors": errors})
     # Lone surrogates, and bytes that are not UTF-8, are written as the escapes that JSON has for them.
     file.write(line.encode(errors="backslashreplace") + b"\n")
-    # Before the chunk is stored: after a crash the run that goes on finds what it needs to write the line once more.
+    # There to look at however the run ends; the run that goes on writes it once more.
     file.flush()
 
 
 def _is_same_file(path: Path, name: str) -> bool:
-    return name != "-" and path.exists() and os.path.exists(name) and path.samefile(name)
+    return path.exists() and os.path.samestat(os.stat(0 if name == "-" else name), path.stat())
 
 
 def _refusal(name: str, rejects: Sequence[Reject], total: ImportResult) -> str:
