@@ -71,12 +71,13 @@ def test_past_a_number_of_logs_a_sample_stands_for_all(db, post, command, monkey
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE logs_log")
     monkeypatch.setattr(statistics, "MAX_EXACT_LOGS", 300)
-    monkeypatch.setattr(statistics, "_SAMPLED_IDS", 5_000)
+    monkeypatch.setattr(statistics, "_SAMPLED_IDS", 10_000)
     said = json.loads(command("logstats", "--json", "--days", 30))
     assert said["logs"]["count"] == 400
     assert said["actions"] == {"count": 8000, "estimated": True}
     assert said["byType"]["VIEW"]["estimated"] is True
-    assert sum(counts(said["byDay"]).values()) == 8000
+    # Each day is rounded, and a log may happen not to be in the sample.
+    assert sum(counts(said["byDay"]).values()) == pytest.approx(8000, rel=0.02)
     assert said["users"]["count"] == 97
     assert "about 8,000" in command("logstats")
 

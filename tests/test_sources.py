@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logs import sources
@@ -28,6 +28,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("sources") / "array.json"
 
 
+@settings(max_examples=50)
 @given(values=st.lists(JSON, min_size=1), indent=st.sampled_from([None, 0, 1]), size=st.integers(1, 40))
 def test_an_array_is_cut_into_the_texts_of_its_elements_wherever_a_read_ends(path, values, indent, size):
     content = json.dumps(values, indent=indent).encode()
