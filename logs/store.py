@@ -105,8 +105,8 @@ def _insert_actions(merged: ActionsByLog, log_ids: dict[LogKey, int]) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             lines = "".join(_copy_lines(merged, log_ids))
-            # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate. In large pieces, because
-            # between two of them it waits for a thread that validates what comes next.
+            # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate. In large pieces: between
+            # two of them it waits for the thread of an import that validates what comes next.
             with connection.wrap_database_errors:
                 cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 20)
         else:
