@@ -29,6 +29,21 @@ class IdempotencyToken:
     key: str
     body_digest: str
 
+    def remember(self, action_count: int) -> int | None:
+        """Remember a new key within the batch's transaction and return None; otherwise as recall.
+
+        Waits for a transaction that is about to remember the same key. Forgets a few keys that are old enough.
+        """
+        known, is_new = IdempotencyKey.objects.get_or_create(
+            owner=self.owner,
+            key=self.key,
+            defaults={"body_digest": self.body_digest, "action_count": action_count},
+        )
+        if not is_new:
+            return _count_of_same_body(known, self)
+        _forget_old_keys()
+        return None
+
 
 def token_of(request: Request) -> IdempotencyToken | None:
     """Return the token of a request whose body has been parsed, None where it has no Idempotency-Key.
@@ -51,22 +66,6 @@ def recall(token: IdempotencyToken) -> int | None:
     """
     known = IdempotencyKey.objects.filter(owner=token.owner, key=token.key).first()
     return None if known is None else _count_of_same_body(known, token)
-
-
-def remember(token: IdempotencyToken, action_count: int) -> int | None:
-    """Remember a new key within the batch's transaction and return None; otherwise as recall.
-
-    Waits for a transaction that is about to remember the same key. Forgets a few keys that are old enough.
-    """
-    known, is_new = IdempotencyKey.objects.get_or_create(
-        owner=token.owner,
-        key=token.key,
-        defaults={"body_digest": token.body_digest, "action_count": action_count},
-    )
-    if not is_new:
-        return _count_of_same_body(known, token)
-    _forget_old_keys()
-    return None
 
 
 def _count_of_same_body(known: IdempotencyKey, token: IdempotencyToken) -> int:

@@ -1,4 +1,4 @@
-"""What is stored, and what may never be: Log, Action and the idempotency keys that clients sent."""
+"""What is stored, and what may never be: Log, Action, the keys that clients sent and the chunks that imports stored."""
 
 from __future__ import annotations
 
@@ -164,3 +164,22 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ImportedChunk(models.Model):
+    """A run of logs that an import stored, kept in the same transaction so that no later run stores it again.
+
+    It is known by what came before it and what it holds, never by a name: digests of everything from the import's first
+    log up to the chunk's start and up to its end, SHA-256 in hexadecimal.
+    """
+
+    end = models.CharField(max_length=64, primary_key=True)
+    # An import that comes to this place asks for the chunks that begin here.
+    start = models.CharField(max_length=64, db_index=True)
+    log_count = models.PositiveBigIntegerField(help_text="Logs read, the rejected ones included.")
+    rejected_count = models.PositiveBigIntegerField()
+    action_count = models.PositiveBigIntegerField(help_text="Actions stored.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.end

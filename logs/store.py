@@ -8,14 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from logs import idempotency
 from logs.dbfaults import is_broken_connection, retried
 from logs.errors import ErrorCode, LogStoreError
-from logs.idempotency import IdempotencyToken
 from logs.models import ActionType
 from logs.operations import metrics
 from logs.timeouts import limit_transaction
@@ -50,18 +48,26 @@ UNKNOWN_OUTCOME = (
     "Sent again with the same Idempotency-Key it is stored once."
 )
 
+
+class Token(Protocol):
+    """What tells a batch that came before: an idempotency key, or a chunk of an import."""
+
+    def remember(self, action_count: int) -> int | None:
+        """Remember a new batch within its transaction and return None; otherwise return how many actions it stored."""
+
+
 LogKey = tuple[str, str]
 ActionsByLog = dict[LogKey, list[ActionRow]]
 
 
-def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Receipt:
+def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
     """Store a validated batch in one transaction and return how many actions that stored.
 
     batch: logs in the order received; several may name the same (user_id, session_id).
-    token: the idempotency key the batch came with; a batch that came before under it is not stored again.
-    A deadlock or serialization failure is tried again a few times. Raises LogStoreError when the key came before with
-    another body, or when the connection broke during the commit, so that nobody knows whether the batch is stored; and
-    django.db.Error when the database is away: then nothing is stored.
+    token: what the batch is known by; a batch that came before under it is not stored again.
+    A deadlock or serialization failure is tried again a few times. Raises what the token raises (LogStoreError for an
+    idempotency key that came with another body); LogStoreError when the connection broke during the commit, so that
+    nobody knows whether the batch is stored; and django.db.Error when the database is away: then nothing is stored.
     """
     merged = _merge(batch)
     count = sum(len(row["actions"]) for row in batch)
@@ -70,13 +76,13 @@ def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Re
     return receipt
 
 
-def _append_once(merged: ActionsByLog, count: int, token: IdempotencyToken | None) -> Receipt:
+def _append_once(merged: ActionsByLog, count: int, token: Token | None) -> Receipt:
     is_committing = False
     try:
         with transaction.atomic(durable=True):
             limit_transaction()
             if token is not None:
-                duplicates = idempotency.remember(token, count)
+                duplicates = token.remember(count)
                 if duplicates is not None:
                     return Receipt(duplicates=duplicates)
             _insert_actions(merged, _upsert_logs(merged))
@@ -123,9 +129,10 @@ def _insert_actions(merged: ActionsByLog, log_ids: dict[LogKey, int]) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             lines = "".join(_copy_lines(merged, log_ids))
-            # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate.
+            # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate. In large pieces:
+            # between two of them it waits for the thread of an import that validates what comes next.
             with connection.wrap_database_errors:
-                cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 16)
+                cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 20)
         else:
             adapt = connection.ops.adapt_datetimefield_value
             cursor.executemany(

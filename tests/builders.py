@@ -50,6 +50,26 @@ def gzipped(value: Any) -> bytes:
     return gzip.compress(value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
+def as_lines(*logs: Any) -> bytes:
+    """Logs as NDJSON, written as compactly as an export."""
+    return b"".join(json.dumps(log, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for log in logs)
+
+
+def many_logs(count: int = 400, actions: int = 20) -> list[dict[str, Any]]:
+    """Different logs of 97 users, about 2 kilobytes each, in the order of an export."""
+    return [
+        a_log(
+            *(
+                a_view(f"2018-10-{1 + log % 28:02}T{log % 24:02}:{number:02}:00-06:00", f"item-{log}-{number}")
+                for number in range(actions)
+            ),
+            user=f"user-{log % 97}",
+            session=f"session-{log}",
+        )
+        for log in range(count)
+    ]
+
+
 def stored_actions() -> int:
     return Action.objects.count()
 

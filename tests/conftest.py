@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.core.cache import caches
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+
+from tests.commandline import CommandLine, empty_database, migrated_database
 
 # One database serves all examples of a test: each example cleans up after itself.
 hypothesis_settings.register_profile(
@@ -75,3 +80,27 @@ def server_answers(client: Client) -> Client:
 def decoded(answer: HttpResponse) -> Any:
     """The value of an answer's JSON, streamed or not."""
     return json.loads(answer.getvalue())
+
+
+@pytest.fixture(scope="session")
+def migrated_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with migrated_database(tmp_path_factory.mktemp("template")) as url:
+        yield url
+
+
+@pytest.fixture
+def manage(migrated_url: str, tmp_path: Path) -> CommandLine:
+    """manage.py as processes beside an empty database of their own."""
+    return empty_database(migrated_url, tmp_path)
+
+
+@pytest.fixture
+def command() -> Callable[..., str]:
+    """Call a command in this process and return what it wrote on stdout."""
+
+    def call(*arguments: object) -> str:
+        stdout = io.StringIO()
+        call_command(*map(str, arguments), stdout=stdout, stderr=io.StringIO())
+        return stdout.getvalue()
+
+    return call

@@ -1,0 +1,107 @@
+"""What every maintenance command does alike: its exit codes, its way to stop, its progress and its times."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from datetime import datetime
+from typing import Any, TextIO
+
+from django.core.checks import Tags
+from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.db import InterfaceError, OperationalError, connection
+
+from logs import wire
+from logs.errors import ErrorCode, LogStoreError
+from logs.jsontext import has_forbidden_character
+from logs.models import Log
+from logs.progress import Progress
+
+# What a shell reports for a program that a signal ended. https://tldp.org/LDP/abs/html/exitcodes.html
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class MaintenanceCommand(BaseCommand):
+    """A command that ends with one clear line and a telling exit code, whatever stops it.
+
+    help, examples: shown by --help as they are laid out. if_interrupted: what to do after Ctrl-C.
+    """
+
+    examples = ""
+    if_interrupted = "Run the same command again to go on."
+    requires_migrations_checks = False
+    # Who may call the API, and how safely, is not the matter of a command.
+    requires_system_checks = [Tags.models]
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.update(epilog=f"examples:\n{self.examples}", formatter_class=_HelpFormatter)
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self._progress_stream: TextIO = options.get("stderr") or sys.stderr
+        try:
+            _require_tables()
+            return super().execute(*args, **options)
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted. {self.if_interrupted}", returncode=EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            _forget_stdout()
+            raise SystemExit(EXIT_BROKEN_PIPE) from None
+        except LogStoreError as error:
+            raise CommandError(_sentence(error)) from None
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(f"The database failed: {str(error).strip()}. {self.if_interrupted}") from None
+        except OSError as error:
+            raise CommandError(f"{error.filename or 'A file'}: {error.strerror or error}") from None
+
+    def progress(self, label: str, unit: str, total: int | None = None) -> Progress:
+        """Return a progress display on stderr."""
+        return Progress(self._progress_stream, label, unit, total)
+
+
+class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """The command's own options first, and its text as it is laid out."""
+
+
+def time_argument(text: str) -> datetime:
+    """Return the instant of a command's argument, in the format of the wire."""
+    try:
+        return wire.parse_time(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: {ErrorCode.INVALID_TIME_FORMAT.sentence}") from None
+
+
+def user_argument(text: str) -> str:
+    """Return the user of a command's argument; an empty one, say of an unset variable, would choose everybody."""
+    if not text:
+        raise ArgumentTypeError("a user id must not be empty")
+    if has_forbidden_character(text):
+        raise ArgumentTypeError(ErrorCode.INVALID_CHARACTER.sentence)
+    return text
+
+
+def count_argument(text: str) -> int:
+    """Return a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _require_tables() -> None:
+    if Log._meta.db_table not in connection.introspection.table_names():
+        raise CommandError("The database has no tables yet: run `manage.py migrate` first.")
+
+
+def _sentence(error: LogStoreError) -> str:
+    first = error.violations[0] if error.violations else None
+    place = f"{first.parameter}: " if first and first.parameter else ""
+    return f"{place}{error.code.name}: {error.detail}"
+
+
+def _forget_stdout() -> None:
+    # The interpreter flushes stdout once more as it ends. https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,104 @@
+"""Delete old actions, or everything of some users."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from logs.management.base import MaintenanceCommand, time_argument, user_argument
+from logs.purging import Selection, purge
+
+_HELP = """\
+Delete actions that are older than a time, or everything of some users, and the logs that are left empty.
+
+Given together, a time and users choose what meets both. Says what it will delete and asks first. Actions go in batches,
+each a short transaction, so that the store goes on answering and storing meanwhile.
+
+With --user alone nothing of these users is left in any table, the admin's history included: that is what the right to
+erasure asks for. Exports, backups and the database's own log files are not looked after here.
+"""
+_EXAMPLES = """\
+  manage.py purgelogs --older-than 90d --dry-run
+  manage.py purgelogs --user ABC123XYZ --user DEF456UVW
+  0 3 * * *  cd /srv/logstore && .venv/bin/python manage.py purgelogs --older-than 90d --yes    (in a crontab)
+"""
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_find_age = re.compile(r"([0-9]{1,6})([hdw])").fullmatch
+
+
+class Command(MaintenanceCommand):
+    help = _HELP
+    examples = _EXAMPLES
+    if_interrupted = "Whole batches are deleted; run the same command again to go on."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--older-than", metavar="AGE", type=_age_argument, help="actions older than this: 90d, 12h or 4w"
+        )
+        parser.add_argument(
+            "--before", metavar="TIME", type=time_argument, help="actions before this time, YYYY-MM-DDThh:mm:ss-06:00"
+        )
+        parser.add_argument(
+            "--user", metavar="ID", type=user_argument, nargs="+", action="extend", help="actions of these users"
+        )
+        parser.add_argument("--yes", action="store_true", help="don't ask; for cron")
+        parser.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
+
+    def handle(
+        self,
+        *,
+        older_than: timedelta | None,
+        before: datetime | None,
+        user: Sequence[str] | None,
+        yes: bool,
+        dry_run: bool,
+        **options: Any,
+    ) -> None:
+        limits = [limit for limit in (before, _time_of(older_than)) if limit is not None]
+        if not limits and not user:
+            raise CommandError("Say what to delete: --older-than, --before or --user.")
+        selection = Selection(min(limits, default=None), list(dict.fromkeys(user or ())))
+        actions = selection.actions().count()
+        history = selection.history().count()
+        logs, whole = selection.logs().count(), selection.whole_logs().count()
+        lines = f", and {history:,} lines of the admin's history" if history else ""
+        self.stdout.write(
+            f"{'Would delete' if dry_run else 'To delete'}: {actions:,} actions of {logs:,} logs,"
+            f" {whole:,} of which are then gone{lines}."
+        )
+        if dry_run:
+            return
+        if (actions or whole or history) and not yes:
+            self._ask()
+        with self.progress("purgelogs", "actions", actions) as progress:
+            for count in purge(selection):
+                progress.advance(count)
+        self.stdout.write(f"Deleted: {progress.count:,} actions.")
+
+    def _ask(self) -> None:
+        self.stderr.write("Delete them for good? [y/N] ", style_func=str, ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandError("Nothing was deleted. Answer y, or give --yes.")
+
+
+def _age_argument(text: str) -> timedelta:
+    age = _find_age(text)
+    if not age or not int(age[1]):
+        raise ArgumentTypeError(f"{text!r} is no age; write 90d, 12h or 4w")
+    return timedelta(**{_UNITS[age[2]]: int(age[1])})
+
+
+def _time_of(age: timedelta | None) -> datetime | None:
+    try:
+        return None if age is None else timezone.now() - age
+    except OverflowError:
+        raise CommandError("--older-than goes back to before the year 1.") from None

@@ -1,0 +1,58 @@
+"""How far a command has come, on stderr: a bar on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TextIO
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10
+
+# The monitor is a thread that redraws a bar nobody has moved.
+tqdm.monitor_interval = 0
+
+
+class Progress:
+    """A count that rises towards a total, shown with its rate and the time left.
+
+    label: the words in front. unit: what is counted; "B" is bytes. total: None where nobody knows it.
+    """
+
+    def __init__(self, stream: TextIO, label: str, unit: str, total: int | None = None) -> None:
+        self.count = 0
+        self._stream, self._total = stream, total
+        self._words = {"prefix": label, "unit": unit if unit == "B" else f" {unit}", "unit_scale": True}
+        self._started = self._shown = time.monotonic()
+        self._bar: tqdm | None = None
+        if stream.isatty():
+            self._bar = tqdm(
+                file=stream, desc=label, unit=self._words["unit"], unit_scale=True, total=total, dynamic_ncols=True
+            )
+
+    def advance(self, count: int = 1) -> None:
+        """Count some more."""
+        self.count += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._write_line()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        else:
+            self._write_line()
+
+    def _write_line(self) -> None:
+        self._shown = time.monotonic()
+        # Without columns there is no bar, only the figures.
+        line = tqdm.format_meter(self.count, self._total, self._shown - self._started, ncols=0, **self._words)
+        self._stream.write(f"{line.strip()}\n")
+        self._stream.flush()

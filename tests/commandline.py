@@ -1,0 +1,147 @@
+"""The maintenance commands as an operator starts them: processes with a database of their own."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Chunks and batches so small that a test's data are many of them.
+_SMALL_STEPS = """
+import sys
+import django
+django.setup()
+from logs import importing, purging
+importing.CHUNK_BYTES = 20_000
+purging.BATCH_ACTIONS = 200
+purging._PAUSE_SECONDS = 0
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", *sys.argv[1:]])
+"""
+
+
+class CommandLine:
+    """manage.py beside a database of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": url,
+            "SECRET_KEY": settings.SECRET_KEY,
+            "DJANGO_SETTINGS_MODULE": "logstore_project.settings",
+        }
+
+    def run(self, *arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *map(str, arguments)],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def succeed(self, *arguments: object, stdin: bytes = b"") -> str:
+        """Run a command that must succeed, and return its stdout."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def start_in_small_steps(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start a command that goes on in small chunks and batches."""
+        return subprocess.Popen(
+            [sys.executable, "-c", _SMALL_STEPS, *map(str, arguments)],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def interrupt_at_random(self, signal_number: signal.Signals, *arguments: object) -> int:
+        """Start a command in small steps, send it a signal at a random moment, and return its exit code."""
+        with self.start_in_small_steps(*arguments) as process:
+            time.sleep(random.uniform(0.3, 0.9))
+            process.send_signal(signal_number)
+            process.communicate(timeout=60)
+        return process.returncode
+
+    def finish_in_small_steps(self, *arguments: object) -> str:
+        with self.start_in_small_steps(*arguments) as process:
+            stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr.decode()
+        return stdout.decode()
+
+    def export(self) -> bytes:
+        return self.run("exportlogs").stdout
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows, if it has any."""
+        with closing(self._connect()) as database:
+            cursor = database.cursor()
+            cursor.execute(sql)
+            rows = cursor.fetchall() if cursor.description else []
+            database.commit()
+            return rows
+
+    def tables(self) -> list[str]:
+        listing = {
+            "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+            "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+        }
+        return [name for (name,) in self.query(listing[connection.vendor])]
+
+    def _connect(self) -> Any:
+        url = self.environment["DATABASE_URL"]
+        if url.startswith("sqlite"):
+            return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=20)
+        return psycopg2.connect(url)
+
+
+@contextmanager
+def migrated_database(folder: Path) -> Iterator[str]:
+    """Make a database with tables, of the kind that the tests run on, and yield its address."""
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{folder / 'template.sqlite3'}"
+        CommandLine(url).succeed("migrate", "--verbosity", "0")
+        yield url
+        return
+    given = connection.settings_dict
+    name = f"{given['NAME']}_commands"
+    server = f"{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}"
+    with closing(psycopg2.connect(f"postgres://{server}/postgres")) as admin:
+        admin.autocommit = True
+        admin.cursor().execute(f'DROP DATABASE IF EXISTS "{name}"')
+        admin.cursor().execute(f'CREATE DATABASE "{name}"')
+        url = f"postgres://{server}/{name}"
+        CommandLine(url).succeed("migrate", "--verbosity", "0")
+        yield url
+        admin.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def empty_database(url: str, folder: Path) -> CommandLine:
+    """Return a command line beside an empty store, made from a migrated database."""
+    if connection.vendor == "sqlite":
+        copy = folder / "store.sqlite3"
+        shutil.copy(url.removeprefix("sqlite:///"), copy)
+        return CommandLine(f"sqlite:///{copy}")
+    line = CommandLine(url)
+    line.query("TRUNCATE logs_action, logs_log, logs_importedchunk, django_admin_log, auth_user CASCADE")
+    return line

@@ -1,0 +1,96 @@
+"""logstats: true figures, and estimates that say that they are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection
+
+from logs import statistics
+from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs
+
+
+@pytest.fixture
+def stored(db, post):
+    post(
+        [
+            a_log(a_click("2018-10-18T10:00:00-06:00"), a_view("2018-10-18T10:00:00-06:00"), user="busy"),
+            a_log(
+                a_click("2018-10-18T17:59:59-06:00"),
+                a_click("2018-10-18T18:00:00-06:00"),
+                a_navigation("2018-10-19T18:00:00-06:00"),
+                user="busy",
+                session="over midnight",
+            ),
+            a_log(a_view("2018-10-01T10:00:00-06:00"), user="idle"),
+        ]
+    )
+
+
+def counts(figures):
+    return {name: figure["count"] for name, figure in figures.items()}
+
+
+def test_the_figures_are_exact_where_that_is_cheap(stored, command):
+    said = json.loads(command("logstats", "--json"))
+    assert said["logs"] == {"count": 3, "estimated": False}
+    assert said["users"] == {"count": 2, "estimated": False}
+    assert said["actions"] == {"count": 6, "estimated": False}
+    assert counts(said["byType"]) == {"CLICK": 3, "VIEW": 2, "NAVIGATE": 1}
+    assert [(user["userId"], user["count"]) for user in said["busiestUsers"]] == [("busy", 5), ("idle", 1)]
+    assert (said["firstTime"], said["lastTime"]) == ("2018-10-01T10:00:00-06:00", "2018-10-19T18:00:00-06:00")
+    assert said["bytesOnDisk"] > 10_000
+
+
+def test_days_are_those_of_utc_newest_first_and_as_many_as_asked_for(stored, command):
+    # 18:00 at -06:00 is midnight.
+    said = json.loads(command("logstats", "--json"))
+    assert list(counts(said["byDay"]).items()) == [("2018-10-20", 1), ("2018-10-19", 1), ("2018-10-18", 3)]
+    assert counts(json.loads(command("logstats", "--json", "--days", 30))["byDay"])["2018-10-01"] == 1
+    assert counts(json.loads(command("logstats", "--json", "--days", 2))["byDay"]) == {"2018-10-20": 1, "2018-10-19": 1}
+
+
+def test_an_empty_store_has_figures_too(db, command):
+    said = json.loads(command("logstats", "--json"))
+    assert (said["actions"]["count"], said["firstTime"], said["byDay"], said["busiestUsers"]) == (0, None, {}, [])
+    assert "Actions       0" in command("logstats")
+
+
+def test_days_of_too_many_actions_over_midnight_are_estimates(stored, command, monkeypatch):
+    monkeypatch.setattr(statistics, "MAX_EXACT_ACTIONS", 2)
+    said = json.loads(command("logstats", "--json"))
+    assert said["byDay"]["2018-10-19"] == {"count": 1, "estimated": True}
+    assert said["actions"]["estimated"] is False
+
+
+def test_past_a_number_of_logs_a_sample_stands_for_all(db, post, command, monkeypatch):
+    for start in range(0, 400, 100):
+        post(many_logs(400)[start : start + 100])
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE logs_log")
+    monkeypatch.setattr(statistics, "MAX_EXACT_LOGS", 300)
+    monkeypatch.setattr(statistics, "_SAMPLED_IDS", 10_000)
+    said = json.loads(command("logstats", "--json", "--days", 30))
+    assert said["logs"]["count"] == 400
+    assert said["actions"] == {"count": 8000, "estimated": True}
+    assert said["byType"]["VIEW"]["estimated"] is True
+    # Each day is rounded, and a log may happen not to be in the sample.
+    assert sum(counts(said["byDay"]).values()) == pytest.approx(8000, rel=0.02)
+    assert said["users"]["count"] == 97
+    assert "about 8,000" in command("logstats")
+
+
+def test_a_process_prints_a_table_for_people(manage, tmp_path):
+    (tmp_path / "logs").write_bytes(as_lines(*many_logs(10)))
+    manage.succeed("importlogs", tmp_path / "logs")
+    lines = manage.succeed("logstats", "--top", 2).splitlines()
+    assert lines[2].split() == ["Actions", "200"]
+    assert lines[-3:] == ["Busiest users  Actions", "  user-0       20", "  user-1       20"]
+
+
+def test_a_process_refuses_a_number_that_is_none(manage):
+    done = manage.run("logstats", "--top", "0")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"--top: '0' is not a whole number of 1 or more" in done.stderr
