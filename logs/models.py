@@ -72,6 +72,16 @@ class Log(_KeptByUser):
     objects = LogQuerySet.as_manager()
 
     class Meta:
+        # Not a model's usual one: it reaches past one log, and takes all that is kept of a user.
+        permissions = [("erase_user", "Can erase everything stored about a user")]
+        indexes = [
+            # The admin's list, newest first, and its range of time. Not last_time, which every append changes: an index
+            # on it would make each of those updates write to every index of the table.
+            models.Index(fields=["first_time", "id"], name="log_by_first_time"),
+            # The admin's search for ids that begin with a text, under any collation of the database.
+            models.Index(fields=["user_id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["session_id"], name="log_by_session_prefix", opclasses=["varchar_pattern_ops"]),
+        ]
         constraints = [
             # The upsert of every append; also a user's logs by session.
             models.UniqueConstraint(fields=["user_id", "session_id"], name="log_is_one_session_of_a_user"),
@@ -184,3 +194,54 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class TalliedDay(models.Model):
+    """A day (UTC) whose actions are counted in Tally."""
+
+    day = models.DateField(primary_key=True)
+
+    def __str__(self) -> str:
+        return self.day.isoformat()
+
+
+class ChangedDay(models.Model):
+    """A mark that a past day's actions changed, so that its tallies must be made anew.
+
+    A row a change, never an update: writers must not wait for each other over a day.
+    """
+
+    day = models.DateField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.day.isoformat()
+
+
+class TallyKind(models.TextChoices):
+    ACTIVITY = "ACTIVITY"
+    CLICKS = "CLICKS"
+    VIEWS = "VIEWS"
+    FLOW = "FLOW"
+    USERS = "USERS"
+
+
+class Tally(models.Model):
+    """How often something happened on a day (UTC): what Insights reads instead of the actions.
+
+    What label, other, x and y mean is up to the kind: see logs.tallies.
+    """
+
+    day = models.DateField()
+    kind = models.CharField(max_length=8, choices=TallyKind.choices)
+    label = models.TextField()
+    other = models.TextField()
+    x = models.BigIntegerField()
+    y = models.BigIntegerField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        # One picture over a range of days; also one day's tallies, to make them anew.
+        indexes = [models.Index(fields=["kind", "day"], name="tally_by_kind_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.day.isoformat()}"

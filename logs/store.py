@@ -12,7 +12,7 @@ from typing import NamedTuple, TypedDict
 
 from django.db import connection, transaction
 
-from logs import idempotency
+from logs import idempotency, tallies
 from logs.idempotency import IdempotencyToken
 from logs.models import ActionType
 
@@ -62,6 +62,7 @@ def append(batch: Sequence[LogRow], token: IdempotencyToken | None = None) -> Re
         merged = _merge(batch)
         log_ids = _upsert_logs(merged)
         _insert_actions(merged, log_ids)
+        tallies.mark_changed(action.time for actions in merged.values() for action in actions)
     return Receipt(stored=count)
 
 

@@ -1,0 +1,234 @@
+"""Counts of what happened on each day (UTC), which Insights reads instead of millions of actions.
+
+A day is counted once, after it is over; one that changes later is marked by whoever changes it and counted anew when it
+is next asked for. So live writes, which are of today, cost nothing, and an answer is never stale.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from logs.models import ActionType, ChangedDay, Tally, TalliedDay, TallyKind
+
+# Clicks are counted in squares of so many pixels.
+CELL_SIZE = 20
+# How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
+_LOOK_BACK = timedelta(hours=6)
+# A write of a day that is not over leaves no mark: it must be committed when that day is first counted.
+_SETTLED_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Days:
+    """Whole days (UTC) from first to last, both inclusive."""
+
+    first: date
+    last: date
+
+    def __len__(self) -> int:
+        return max(0, (self.last - self.first).days + 1)
+
+    @property
+    def before(self) -> Days:
+        """As many days, right before these."""
+        length = timedelta(days=len(self))
+        return Days(self.first - length, self.last - length)
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """The first instant of these days, and the first one after them."""
+        return start_of(self.first), start_of(self.last + timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many days of a range are counted, of how many."""
+
+    done: int
+    total: int
+
+
+def start_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def mark_changed(times: Iterable[datetime]) -> None:
+    """Mark the days of these aware times as changed, in the transaction that changes their actions."""
+    today = timezone.now().date()
+    days = {moment.astimezone(UTC).date() for moment in times}
+    ChangedDay.objects.bulk_create([ChangedDay(day=day) for day in sorted(days) if day < today])
+
+
+def forget(days: Iterable[date]) -> None:
+    """Delete the tallies of days, which hold ids of users and pages."""
+    for day in days:
+        with transaction.atomic():
+            ChangedDay.objects.create(day=day)
+            TalliedDay.objects.filter(day=day).delete()
+            Tally.objects.filter(kind__in=TallyKind.values, day=day).delete()
+
+
+def split(days: Days) -> tuple[Days, Days]:
+    """Return the days that are over, whose tallies can be kept, and the rest, which must be counted each time."""
+    first_open = (timezone.now() - _SETTLED_AFTER).date()
+    over = Days(days.first, min(days.last, first_open - timedelta(days=1)))
+    return over, Days(max(days.first, first_open), days.last)
+
+
+def prepare(days: Days, seconds: float | None = None) -> Progress:
+    """Count the days that are over and not counted yet, or changed since, for about so many seconds; None is no limit.
+
+    Newest first, each in a transaction of its own; two that prepare the same day wait for each other and count once.
+    """
+    over, _ = split(days)
+    in_range = {"day__gte": over.first, "day__lte": over.last}
+    counted = set(TalliedDay.objects.filter(**in_range).values_list("day", flat=True))
+    counted -= set(ChangedDay.objects.filter(**in_range).values_list("day", flat=True).distinct())
+    every = [over.last - timedelta(days=back) for back in range(len(over))]
+    missing = [day for day in every if day not in counted]
+    deadline = None if seconds is None else time.monotonic() + seconds
+    for index, day in enumerate(missing):
+        if deadline is not None and index and time.monotonic() > deadline:
+            return Progress(len(every) - len(missing) + index, len(every))
+        _count_day(day)
+    return Progress(len(every), len(every))
+
+
+def counts(
+    kind: TallyKind, days: Days, columns: Sequence[str], *, user_id: str | None = None, conditions: str = "",
+    values: Sequence[object] = (), ending: str = "",
+) -> list[tuple]:
+    """Return rows of the columns and their summed count, over prepared days.
+
+    columns: of day, label, other, x and y. user_id: that user's actions alone, read without tallies.
+    conditions, ending: SQL made of constants, over those names and `count`; values: what their %s stand for.
+    """
+    if user_id is None:
+        over, rest = split(days)
+        sources = ["SELECT day, label, other, x, y, count FROM logs_tally WHERE kind = %s AND day BETWEEN %s AND %s"]
+        parameters: list[object] = [kind.value, over.first, over.last]
+    else:
+        rest, sources, parameters = days, [], []
+    if len(rest):
+        sql, more = _select(kind, rest, user_id)
+        sources.append(sql)
+        parameters += more
+    names = ", ".join(columns)
+    where = f"WHERE {conditions}" if conditions else ""
+    group = f"GROUP BY {names}" if columns else ""
+    comma = ", " if columns else ""
+    union = " UNION ALL ".join(f"SELECT * FROM ({source}) AS source{index}" for index, source in enumerate(sources))
+    with _quick_plans(), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names}{comma}SUM(count) AS total FROM ({union}) AS counts {where} {group} {ending}",
+            [*parameters, *values],
+        )
+        return cursor.fetchall()
+
+
+def _count_day(day: date) -> None:
+    with transaction.atomic(), _quick_plans():
+        # Both statements make a second one that prepares the same day wait, and then find nothing to do.
+        changed, _ = ChangedDay.objects.filter(day=day).delete()
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO logs_talliedday (day) VALUES (%s) ON CONFLICT DO NOTHING", [day])
+            if not cursor.rowcount and not changed:
+                return
+            Tally.objects.filter(kind__in=TallyKind.values, day=day).delete()
+            for kind in TallyKind:
+                sql, parameters = _select(kind, Days(day, day), None)
+                cursor.execute(
+                    "INSERT INTO logs_tally (kind, day, label, other, x, y, count)"
+                    f" SELECT %s, day, label, other, x, y, count FROM ({sql}) AS counted",
+                    [kind.value, *parameters],
+                )
+
+
+@contextmanager
+def _quick_plans():
+    """Keep PostgreSQL from compiling a query for longer than it takes to run."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off")
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        yield
+
+
+def _select(kind: TallyKind, days: Days, user_id: str | None) -> tuple[str, list[object]]:
+    start, end = days.bounds
+    adapt = connection.ops.adapt_datetimefield_value
+    fragments = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
+    owner = "AND user_id = %s" if user_id is not None else ""
+    names = {**fragments, "owner": owner}
+    user = [] if user_id is None else [user_id]
+    if kind is TallyKind.CLICKS:
+        return _CLICKS.format(**names), [adapt(start - _LOOK_BACK), adapt(end), *user, adapt(start)]
+    return _SELECTS[kind].format(**names), [adapt(start), adapt(end), *user]
+
+
+def _cell(name: str) -> str:
+    # Any number of JSON may stand there: a float8 can't hold 1e-400, nor a numeric 1e-20000.
+    text = f"(properties ->> '{name}')"
+    return f"""(CASE WHEN {text} !~ '[eE]' THEN floor(left({text}, 40)::float8 / {CELL_SIZE})
+        WHEN {text} ~ '^[^eE]{{1,40}}[eE][+-]?[0-9]{{1,3}}$' THEN floor({text}::numeric / {CELL_SIZE})
+        ELSE 0 END)::bigint"""
+
+
+# What the two databases spell differently; SQLite keeps a time as text in UTC.
+_POSTGRESQL = {
+    "day": "(time AT TIME ZONE 'UTC')::date",
+    "hour": "extract(hour FROM time AT TIME ZONE 'UTC')::bigint",
+    "zero": "0::bigint",
+    "none": "''::text",
+    "x": _cell("locationX"),
+    "y": _cell("locationY"),
+}
+_SQLITE = {
+    "day": "substr(time, 1, 10)",
+    "hour": "CAST(substr(time, 12, 2) AS INTEGER)",
+    "zero": "0",
+    "none": "''",
+    "x": f"CAST(floor((properties ->> 'locationX') / {CELL_SIZE}.0) AS INTEGER)",
+    "y": f"CAST(floor((properties ->> 'locationY') / {CELL_SIZE}.0) AS INTEGER)",
+}
+
+_FROM = "FROM logs_action WHERE time >= %s AND time < %s {owner}"
+_SELECTS = {
+    # label: the type; x: the hour.
+    TallyKind.ACTIVITY: "SELECT {day} AS day, type AS label, {none} AS other, {hour} AS x, {zero} AS y,"
+    f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 4",
+    # label: the id that was viewed.
+    TallyKind.VIEWS: "SELECT {day} AS day, properties ->> 'viewedId' AS label, {none} AS other, {zero} AS x,"
+    f" {{zero}} AS y, COUNT(*) AS count {_FROM} AND type = '{ActionType.VIEW.value}' GROUP BY 1, 2",
+    # label: the page left; other: the page reached.
+    TallyKind.FLOW: "SELECT {day} AS day, properties ->> 'pageFrom' AS label, properties ->> 'pageTo' AS other,"
+    f" {{zero}} AS x, {{zero}} AS y, COUNT(*) AS count {_FROM} AND type = '{ActionType.NAVIGATE.value}' GROUP BY 1, 2, 3",
+    # label: the user; other: the type.
+    TallyKind.USERS: "SELECT {day} AS day, user_id AS label, type AS other, {zero} AS x, {zero} AS y,"
+    f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 3",
+}
+# label: the page reached by the session's last NAVIGATE before the click, "" where there is none; x, y: the cell.
+_CLICKS = f"""
+    SELECT {{day}} AS day, COALESCE(page, '') AS label, {{none}} AS other, {{x}} AS x, {{y}} AS y, COUNT(*) AS count
+    FROM (
+        SELECT time, type, properties, MAX(arrived_at) OVER (PARTITION BY user_id, log_id, visit) AS page
+        FROM (
+            SELECT user_id, log_id, time, type, properties,
+                CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN properties ->> 'pageTo' END AS arrived_at,
+                COUNT(CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN 1 END)
+                    OVER (PARTITION BY user_id, log_id ORDER BY time, id) AS visit
+            {_FROM} AND type <> '{ActionType.VIEW.value}'
+        ) AS visits
+    ) AS clicks
+    WHERE type = '{ActionType.CLICK.value}' AND time >= %s
+    GROUP BY 1, 2, 4, 5
+"""
