@@ -61,7 +61,8 @@ _ACTIONS = """
                 'locationY', floor(540 + 270 * (random() + random() - random() - random())))
             WHEN 'VIEW' THEN json_build_object('viewedId', 'product-' || floor(power(random(), 2) * 20000))
             ELSE json_build_object(
-                'pageFrom', 'page-' || floor(power(random(), 2) * 25), 'pageTo', 'page-' || floor(power(random(), 2) * 25))
+                'pageFrom', 'page-' || floor(power(random(), 2) * 25),
+                'pageTo', 'page-' || floor(power(random(), 2) * 25))
         END
     FROM (
         SELECT user_id, id, first_time, last_time, step, size,

@@ -95,6 +95,10 @@ class Log(_KeptByUser):
     def __str__(self) -> str:
         return f"{self.user_id} / {self.session_id}"
 
+    @property
+    def action_count(self) -> int:
+        return self.click_count + self.view_count + self.navigate_count
+
 
 class ActionRecord(NamedTuple):
     """An action with what an answer says of its log; properties is JSON text."""

@@ -7,7 +7,7 @@ is next asked for. So live writes, which are of today, cost nothing, and an answ
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
-from logs.models import ActionType, ChangedDay, Tally, TalliedDay, TallyKind
+from logs.models import ActionType, ChangedDay, TalliedDay, Tally, TallyKind
 
 # Clicks are counted in squares of so many pixels.
 CELL_SIZE = 20
@@ -67,12 +67,11 @@ def mark_changed(times: Iterable[datetime]) -> None:
 
 
 def forget(days: Iterable[date]) -> None:
-    """Delete the tallies of days, which hold ids of users and pages."""
-    for day in days:
-        with transaction.atomic():
-            ChangedDay.objects.create(day=day)
-            TalliedDay.objects.filter(day=day).delete()
-            Tally.objects.filter(kind__in=TallyKind.values, day=day).delete()
+    """Delete the tallies of days, which hold ids of users, in the transaction that deletes actions of those days."""
+    ordered = sorted(set(days))
+    ChangedDay.objects.bulk_create([ChangedDay(day=day) for day in ordered])
+    TalliedDay.objects.filter(day__in=ordered).delete()
+    Tally.objects.filter(kind__in=TallyKind.values, day__in=ordered).delete()
 
 
 def split(days: Days) -> tuple[Days, Days]:
@@ -102,13 +101,20 @@ def prepare(days: Days, seconds: float | None = None) -> Progress:
 
 
 def counts(
-    kind: TallyKind, days: Days, columns: Sequence[str], *, user_id: str | None = None, conditions: str = "",
-    values: Sequence[object] = (), ending: str = "",
+    kind: TallyKind,
+    days: Days,
+    columns: Sequence[str],
+    *,
+    user_id: str | None = None,
+    conditions: str = "",
+    values: Sequence[object] = (),
+    ending: str = "",
+    figure: str = "SUM(count)",
 ) -> list[tuple]:
-    """Return rows of the columns and their summed count, over prepared days.
+    """Return rows of the columns and a figure over each, over prepared days.
 
     columns: of day, label, other, x and y. user_id: that user's actions alone, read without tallies.
-    conditions, ending: SQL made of constants, over those names and `count`; values: what their %s stand for.
+    conditions, ending, figure: SQL made of constants, over those names and `count`; values: what their %s stand for.
     """
     if user_id is None:
         over, rest = split(days)
@@ -127,10 +133,22 @@ def counts(
     union = " UNION ALL ".join(f"SELECT * FROM ({source}) AS source{index}" for index, source in enumerate(sources))
     with _quick_plans(), connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {names}{comma}SUM(count) AS total FROM ({union}) AS counts {where} {group} {ending}",
+            f"SELECT {names}{comma}{figure} FROM ({union}) AS counts {where} {group} {ending}",
             [*parameters, *values],
         )
         return cursor.fetchall()
+
+
+def cell_sql(member: str) -> str:
+    """SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
+    text = f"(properties ->> '{member}')"
+    if connection.vendor != "postgresql":
+        return f"(CASE WHEN type = 'CLICK' THEN CAST(floor({text} / {CELL_SIZE}.0) AS INTEGER) END)"
+    # Any number of JSON may stand there: a float8 can't hold 1e-400, nor a numeric 1e-20000.
+    return f"""(CASE WHEN type <> 'CLICK' THEN NULL
+        WHEN {text} !~ '[eE]' THEN floor(left({text}, 40)::float8 / {CELL_SIZE})
+        WHEN {text} ~ '^[^eE]{{1,40}}[eE][+-]?[0-9]{{1,3}}$' THEN floor({text}::numeric / {CELL_SIZE})
+        ELSE 0 END)::bigint"""
 
 
 def _count_day(day: date) -> None:
@@ -152,7 +170,7 @@ def _count_day(day: date) -> None:
 
 
 @contextmanager
-def _quick_plans():
+def _quick_plans() -> Iterator[None]:
     """Keep PostgreSQL from compiling a query for longer than it takes to run."""
     if connection.vendor != "postgresql":
         yield
@@ -168,19 +186,11 @@ def _select(kind: TallyKind, days: Days, user_id: str | None) -> tuple[str, list
     adapt = connection.ops.adapt_datetimefield_value
     fragments = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
     owner = "AND user_id = %s" if user_id is not None else ""
-    names = {**fragments, "owner": owner}
+    names = {**fragments, "owner": owner, "x": cell_sql("locationX"), "y": cell_sql("locationY")}
     user = [] if user_id is None else [user_id]
     if kind is TallyKind.CLICKS:
         return _CLICKS.format(**names), [adapt(start - _LOOK_BACK), adapt(end), *user, adapt(start)]
     return _SELECTS[kind].format(**names), [adapt(start), adapt(end), *user]
-
-
-def _cell(name: str) -> str:
-    # Any number of JSON may stand there: a float8 can't hold 1e-400, nor a numeric 1e-20000.
-    text = f"(properties ->> '{name}')"
-    return f"""(CASE WHEN {text} !~ '[eE]' THEN floor(left({text}, 40)::float8 / {CELL_SIZE})
-        WHEN {text} ~ '^[^eE]{{1,40}}[eE][+-]?[0-9]{{1,3}}$' THEN floor({text}::numeric / {CELL_SIZE})
-        ELSE 0 END)::bigint"""
 
 
 # What the two databases spell differently; SQLite keeps a time as text in UTC.
@@ -189,16 +199,12 @@ _POSTGRESQL = {
     "hour": "extract(hour FROM time AT TIME ZONE 'UTC')::bigint",
     "zero": "0::bigint",
     "none": "''::text",
-    "x": _cell("locationX"),
-    "y": _cell("locationY"),
 }
 _SQLITE = {
     "day": "substr(time, 1, 10)",
     "hour": "CAST(substr(time, 12, 2) AS INTEGER)",
     "zero": "0",
     "none": "''",
-    "x": f"CAST(floor((properties ->> 'locationX') / {CELL_SIZE}.0) AS INTEGER)",
-    "y": f"CAST(floor((properties ->> 'locationY') / {CELL_SIZE}.0) AS INTEGER)",
 }
 
 _FROM = "FROM logs_action WHERE time >= %s AND time < %s {owner}"
@@ -211,7 +217,8 @@ _SELECTS = {
     f" {{zero}} AS y, COUNT(*) AS count {_FROM} AND type = '{ActionType.VIEW.value}' GROUP BY 1, 2",
     # label: the page left; other: the page reached.
     TallyKind.FLOW: "SELECT {day} AS day, properties ->> 'pageFrom' AS label, properties ->> 'pageTo' AS other,"
-    f" {{zero}} AS x, {{zero}} AS y, COUNT(*) AS count {_FROM} AND type = '{ActionType.NAVIGATE.value}' GROUP BY 1, 2, 3",
+    f" {{zero}} AS x, {{zero}} AS y, COUNT(*) AS count"
+    f" {_FROM} AND type = '{ActionType.NAVIGATE.value}' GROUP BY 1, 2, 3",
     # label: the user; other: the type.
     TallyKind.USERS: "SELECT {day} AS day, user_id AS label, type AS other, {zero} AS x, {zero} AS y,"
     f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 3",
