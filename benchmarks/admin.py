@@ -78,10 +78,10 @@ def _pages() -> Iterable[tuple[str, str]]:
     from django.utils import timezone
 
     from benchmarks.sample import LONG_LOG
-    from logs.insights import PICTURES
-    from logs.models import Action, Log
     from logs.admin.actions import _by_time
     from logs.admin.logs import _actions_by_time, _logs_by_time
+    from logs.insights import PICTURES
+    from logs.models import Action, Log
 
     logs, actions, insights = "/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"
     now = timezone.now()

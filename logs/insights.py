@@ -66,13 +66,13 @@ def figures(question: Question) -> Picture:
     """The totals, each with its change against as many days before."""
     now, before = _totals(question, question.days), _totals(question, question.days.before)
     rows = [[name, now[name], before[name], _change(now[name], before[name])] for name in now]
-    said = "; ".join(f"{name.lower()}: {value:,} ({change})" for name, value, _, change in rows)
+    said = "; ".join(f"{name}: {value:,} ({change})" for name, value, _, change in rows)
     range_before = f"{question.days.before.first.isoformat()} to {question.days.before.last.isoformat()}"
     return Picture(
         f"{_span(question.days)}: {said}. Compared with {range_before}.",
         ["Figure", "In this range", "In the range before", "Change"],
         rows,
-        [question.link() if name == "Actions" else question.link(types=_LINKED.get(name, [])) for name in now],
+        [question.link(types=_LINKED[name]) if name in _LINKED else question.link() for name in now],
         {"rangeBefore": range_before},
     )
 
@@ -220,14 +220,15 @@ PICTURES: dict[str, Callable[[Question], Picture]] = {
     draw.__name__: draw for draw in (figures, activity, clicks, flow, views, users)
 }
 
-_LINKED = {ActionType(name).label + "s": [name] for name in ActionType.values}
+_FIGURES = {ActionType.CLICK: "Clicks", ActionType.VIEW: "Views", ActionType.NAVIGATE: "Navigations"}
+_LINKED = {figure: [action_type.value] for action_type, figure in _FIGURES.items()}
 
 
 def _totals(question: Question, days: Days) -> dict[str, int]:
     found = counts(TallyKind.ACTIVITY, days, ["label"], **_of_types("label", question))
     by_type = {action_type: int(count) for action_type, count in found}
     totals = {"Actions": sum(by_type.values())}
-    totals.update({f"{ActionType(name).label}s": by_type.get(name, 0) for name in question.types})
+    totals.update({_FIGURES[ActionType(name)]: by_type.get(name, 0) for name in question.types})
     if question.user_id is None:
         active = counts(TallyKind.USERS, days, [], figure="COUNT(DISTINCT label)", **_of_types("other", question))
         totals["Users"] = int(active[0][0])

@@ -46,6 +46,8 @@ else:
 # --- Applications ----------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before the admin, whose templates it has some of its own for.
+    "logs.apps.LogsConfig",
     "logs.apps.LogStoreAdminConfig",
     "django.contrib.auth",
     "django.contrib.humanize",
@@ -56,7 +58,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "rest_framework",
-    "logs.apps.LogsConfig",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
+
+from tests.builders import a_staff_user
 
 
 @pytest.fixture
@@ -29,6 +32,18 @@ def get(client: Client) -> Callable[..., Any]:
         return decoded(answer)
 
     return read
+
+
+@pytest.fixture
+def viewer(client: Client, db: None) -> Client:
+    """A client of staff who may see everything and delete nothing."""
+    client.force_login(a_staff_user("view_log", "view_action"))
+    return client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached() -> None:
+    cache.clear()
 
 
 def decoded(answer: HttpResponse) -> Any:

@@ -63,7 +63,8 @@ class LogListForm(TimeRangeForm):
     q = ExactText(
         max_length=MAX_ID_LENGTH + 2,
         label="User or session",
-        widget=forms.TextInput({"type": "search", "placeholder": 'begins with…, or exactly "…"'}),
+        widget=forms.TextInput({"type": "search", "placeholder": "begins with…"}),
+        help_text='In quotes, "abc": exactly',
     )
     user = ExactText(widget=forms.HiddenInput)
     types = TypesField()

@@ -107,7 +107,7 @@ class Pager:
 def about_how_many(model: type[models.Model]) -> int | None:
     """About how many rows a table has, without counting them; None when nothing is known yet.
 
-    PostgreSQL: what the last ANALYZE found, https://www.postgresql.org/docs/current/catalog-pg-class.html, -1 before it.
+    PostgreSQL: what the last ANALYZE found, -1 before it; https://www.postgresql.org/docs/current/catalog-pg-class.html.
     SQLite: the highest id, more than there are where rows were deleted.
     """
     if connection.vendor != "postgresql":
@@ -115,7 +115,7 @@ def about_how_many(model: type[models.Model]) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
         estimate = cursor.fetchone()[0]
-    return estimate if estimate > 0 else None
+    return int(float(f"{estimate:.2e}")) if estimate > 0 else None
 
 
 def _read(name: str, value: object) -> Any:

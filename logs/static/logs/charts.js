@@ -55,18 +55,25 @@ window.logsCharts = (() => {
         const {size, left, right, top, bottom} = data.more;
         const steps = (from, to) => Array.from({length: (to - from) / size + 1}, (_, index) => from + index * size);
         const most = data.rows.reduce((highest, row) => Math.max(highest, row[2]), 1);
+        // About a dozen labels a side: the library itself lets them overlap.
+        const labels = (places) => ({color: colour.quiet, interval: Math.ceil(places.length / 12) - 1});
+        const [across, down] = [steps(left, right), steps(top, bottom)];
         return {
             ...common(colour),
             tooltip: {
                 ...common(colour).tooltip,
-                formatter: ({data: [across, down, count]}) => {
-                    const [x, y] = [left + across * size, top + down * size];
+                formatter: ({data: [column, row, count]}) => {
+                    const [x, y] = [left + column * size, top + row * size];
                     return `${number.format(count)} clicks\n${x} to ${x + size} across\n${y} to ${y + size} down`;
                 },
             },
             grid: {left: 8, right: 20, top: 28, bottom: 56, containLabel: true},
-            xAxis: axis(colour, {type: 'category', data: steps(left, right), position: 'top', splitLine: {show: false}}),
-            yAxis: axis(colour, {type: 'category', data: steps(top, bottom), inverse: true, splitLine: {show: false}}),
+            xAxis: axis(colour, {
+                type: 'category', data: across, position: 'top', splitLine: {show: false}, axisLabel: labels(across),
+            }),
+            yAxis: axis(colour, {
+                type: 'category', data: down, inverse: true, splitLine: {show: false}, axisLabel: labels(down),
+            }),
             visualMap: {
                 min: 0, max: most, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 14, itemHeight: 120,
                 calculable: true, inRange: {color: [colour.faint, colour.CLICK, colour.strong]},
