@@ -90,10 +90,13 @@ def activity(question: Question) -> Picture:
         moment = start_of(_as_date(day)) + timedelta(hours=hour)
         buckets[start + (moment - start) // step * step][action_type] += int(count)
     total = sum(bucket.total() for bucket in buckets.values())
+    if not total:
+        return Picture("No actions in this range.")
     busiest = max(buckets, key=lambda moment: buckets[moment].total())
-    summary = f"{total:,} actions, by {unit} (UTC)."
-    if total:
-        summary += f" The busiest {unit} begins {busiest:%Y-%m-%d %H:%M}, with {buckets[busiest].total():,} actions."
+    summary = (
+        f"{total:,} actions, by {unit} (UTC). The busiest {unit} begins {busiest:%Y-%m-%d %H:%M},"
+        f" with {buckets[busiest].total():,} actions."
+    )
     return Picture(
         summary,
         [f"{unit.capitalize()} (UTC)", *(ActionType(name).label for name in question.types)],
