@@ -26,8 +26,13 @@ class LogStoreAdminSite(admin.AdminSite):
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         apps = super().get_app_list(request, app_label)
+        # What people come for goes first; users and groups are for few.
+        apps.sort(key=lambda app: app["app_label"] != "logs")
         for app in apps:
-            if app["app_label"] == "logs" and request.user.has_perms(["logs.view_log", "logs.view_action"]):
+            if app["app_label"] != "logs":
+                continue
+            app["models"].sort(key=lambda model: model["object_name"] != "Log")
+            if request.user.has_perms(["logs.view_log", "logs.view_action"]):
                 app["models"].append(
                     {
                         "name": "Insights",

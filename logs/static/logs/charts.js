@@ -149,7 +149,11 @@ window.logsCharts = (() => {
             const find = rowOf[picture];
             return data.links[find ? find(event, data) : event.dataIndex];
         },
-        // Each bar of a list needs its own height; the others fill their frame.
-        height: (picture, data) => (['views', 'users'].includes(picture) ? 40 + 24 * data.rows.length : 400),
+        // Each name of a list needs its own height; the other pictures fill their frame.
+        height: (picture, data) => {
+            const names = (column) => new Set(data.rows.map((row) => row[column])).size;
+            const lists = {views: 40 + 24 * data.rows.length, users: 40 + 24 * data.rows.length};
+            return lists[picture] || Math.max(400, picture === 'flow' ? 24 * Math.max(names(0), names(1)) : 0);
+        },
     };
 })();
