@@ -227,12 +227,12 @@ _SELECTS = {
 _CLICKS = f"""
     SELECT {{day}} AS day, COALESCE(page, '') AS label, {{none}} AS other, {{x}} AS x, {{y}} AS y, COUNT(*) AS count
     FROM (
-        SELECT time, type, properties, MAX(arrived_at) OVER (PARTITION BY user_id, log_id, visit) AS page
+        SELECT time, type, properties, MAX(arrived_at) OVER (PARTITION BY log_id, visit) AS page
         FROM (
-            SELECT user_id, log_id, time, type, properties,
+            SELECT log_id, time, type, properties,
                 CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN properties ->> 'pageTo' END AS arrived_at,
                 COUNT(CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN 1 END)
-                    OVER (PARTITION BY user_id, log_id ORDER BY time, id) AS visit
+                    OVER (PARTITION BY log_id ORDER BY time, id) AS visit
             {_FROM} AND type <> '{ActionType.VIEW.value}'
         ) AS visits
     ) AS clicks
