@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from logs import tallies
 from logs.models import ActionType, TallyKind
 from logs.tallies import CELL_SIZE, Days, counts, start_of
 
@@ -116,21 +117,8 @@ def clicks(question: Question) -> Picture:
     """Where was clicked, in squares; of one page only where the question names one."""
     if ActionType.CLICK not in question.types:
         return Picture("Clicks are not among the chosen types.")
-    user = {"user_id": question.user_id}
-    pages = counts(
-        TallyKind.CLICKS, question.days, ["label"], ending=f"ORDER BY 2 DESC, 1 LIMIT {MAX_PAGES_OFFERED}", **user
-    )
-    of_page = {} if question.page is None else {"conditions": "label = %s", "values": [question.page]}
-    found = counts(
-        TallyKind.CLICKS,
-        question.days,
-        ["x", "y"],
-        ending=f"ORDER BY 3 DESC, 1, 2 LIMIT {_MAX_CELLS_READ}",
-        **of_page,
-        **user,
-    )
-    cells = {(x, y): int(count) for x, y, count in found}
-    more = {"pages": [[page, int(count)] for page, count in pages], "page": question.page}
+    pages, cells = tallies.clicks(question.days, question.user_id, question.page, MAX_PAGES_OFFERED, _MAX_CELLS_READ)
+    more = {"pages": [[page, count] for page, count in pages.items()], "page": question.page}
     if not cells:
         return Picture("No clicks in this range.", more=more)
     total = sum(cells.values())

@@ -116,27 +116,48 @@ def counts(
     columns: of day, label, other, x and y. user_id: that user's actions alone, read without tallies.
     conditions, ending, figure: SQL made of constants, over those names and `count`; values: what their %s stand for.
     """
-    if user_id is None:
-        over, rest = split(days)
-        sources = ["SELECT day, label, other, x, y, count FROM logs_tally WHERE kind = %s AND day BETWEEN %s AND %s"]
-        parameters: list[object] = [kind.value, over.first, over.last]
-    else:
-        rest, sources, parameters = days, [], []
-    if len(rest):
-        sql, more = _select(kind, rest, user_id)
-        sources.append(sql)
-        parameters += more
+    union, parameters = _rows(kind, days, user_id)
     names = ", ".join(columns)
     where = f"WHERE {conditions}" if conditions else ""
     group = f"GROUP BY {names}" if columns else ""
     comma = ", " if columns else ""
-    union = " UNION ALL ".join(f"SELECT * FROM ({source}) AS source{index}" for index, source in enumerate(sources))
     with _quick_plans(), connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {names}{comma}{figure} FROM ({union}) AS counts {where} {group} {ending}",
             [*parameters, *values],
         )
         return cursor.fetchall()
+
+
+def clicks(
+    days: Days, user_id: str | None, page: str | None, max_pages: int, max_cells: int
+) -> tuple[dict[str, int], dict[tuple[int, int], int]]:
+    """Return the pages with the most clicks, and the cells with the most, of one page or of all: each with its clicks.
+
+    In one statement: to infer the pages of an open day's clicks takes longer than all the rest.
+    """
+    union, parameters = _rows(TallyKind.CLICKS, days, user_id)
+    where = "" if page is None else "WHERE label = %s"
+    with _quick_plans(), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH counts AS MATERIALIZED (
+                SELECT label, x, y, SUM(count) AS count FROM ({union}) AS every GROUP BY 1, 2, 3
+            )
+            SELECT * FROM (
+                SELECT 1 AS is_page, label, 0 AS x, 0 AS y, SUM(count) AS total FROM counts
+                GROUP BY label ORDER BY 5 DESC, 2 LIMIT {max_pages:d}
+            ) AS pages
+            UNION ALL SELECT * FROM (
+                SELECT 0 AS is_page, '' AS label, x, y, SUM(count) AS total FROM counts {where}
+                GROUP BY x, y ORDER BY 5 DESC, 3, 4 LIMIT {max_cells:d}
+            ) AS cells
+            """,
+            [*parameters, *([] if page is None else [page])],
+        )
+        rows = cursor.fetchall()
+    pages = {label: int(total) for is_page, label, _, _, total in rows if is_page}
+    return pages, {(x, y): int(total) for is_page, _, x, y, total in rows if not is_page}
 
 
 def cell_sql(member: str) -> str:
@@ -179,6 +200,19 @@ def _quick_plans() -> Iterator[None]:
         cursor.execute("SET LOCAL jit = off")
         cursor.execute("SET LOCAL work_mem = '64MB'")
         yield
+
+
+def _rows(kind: TallyKind, days: Days, user_id: str | None) -> tuple[str, list[object]]:
+    """SQL for the tallies of the days that are over, and the counts of the rest; of one user, for the counts alone."""
+    if user_id is not None:
+        return _select(kind, days, user_id)
+    over, rest = split(days)
+    tallied = "SELECT day, label, other, x, y, count FROM logs_tally WHERE kind = %s AND day BETWEEN %s AND %s"
+    parameters: list[object] = [kind.value, over.first, over.last]
+    if not len(rest):
+        return tallied, parameters
+    counted, more = _select(kind, rest, None)
+    return f"{tallied} UNION ALL SELECT * FROM ({counted}) AS counted", parameters + more
 
 
 def _select(kind: TallyKind, days: Days, user_id: str | None) -> tuple[str, list[object]]:
