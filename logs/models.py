@@ -56,6 +56,16 @@ class Log(_KeptByUser):
     navigate_count = models.PositiveBigIntegerField("navigations", default=0)
 
     class Meta:
+        # Not a model's usual one: it reaches past one log, and takes all that is kept of a user.
+        permissions = [("erase_user", "Can erase everything stored about a user")]
+        indexes = [
+            # The admin's list, newest first, and its range of time. Not last_time, which every append changes: an index
+            # on it would make each of those updates write to every index of the table.
+            models.Index(fields=["first_time", "id"], name="log_by_first_time"),
+            # The admin's search for ids that begin with a text, under any collation of the database.
+            models.Index(fields=["user_id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["session_id"], name="log_by_session_prefix", opclasses=["varchar_pattern_ops"]),
+        ]
         constraints = [
             # The upsert of every append; also a user's logs by session.
             models.UniqueConstraint(fields=["user_id", "session_id"], name="log_is_one_session_of_a_user"),
@@ -68,6 +78,10 @@ class Log(_KeptByUser):
 
     def __str__(self) -> str:
         return f"{self.user_id} / {self.session_id}"
+
+    @property
+    def action_count(self) -> int:
+        return self.click_count + self.view_count + self.navigate_count
 
 
 class ActionRecord(NamedTuple):
@@ -82,18 +96,21 @@ class ActionRecord(NamedTuple):
 
 
 class ActionQuerySet(models.QuerySet["Action"]):
-    def in_log_order(self, newest_first: bool = False, log_condition: Q | None = None) -> ActionQuerySet:
-        """The order of every answer: logs by when they were first stored, their actions by time, then as stored.
+    def with_log(self, condition: Q | None = None) -> ActionQuerySet:
+        """Join each action's log as `its_log`; condition: which logs, spelled with `log__`.
 
-        log_condition: which logs, spelled with `log__`. It and the order are on the log's side of the join: on the
-        action's own log_id, to which the ORM would turn log__id, neither database could use an index for them.
+        It is on the log's side of the join: on the action's own log_id, to which the ORM would turn log__id, neither
+        database could use an index for it.
         """
-        condition = log_condition or Q(log__id__isnull=False)
-        joined = self.alias(its_log=FilteredRelation("log", condition=condition)).filter(its_log__isnull=False)
-        return joined.order_by("-its_log__id" if newest_first else "its_log__id", "time", "id")
+        joined = FilteredRelation("log", condition=condition or Q(log__id__isnull=False))
+        return self.alias(its_log=joined).filter(its_log__isnull=False)
+
+    def in_log_order(self, newest_first: bool = False, log_condition: Q | None = None) -> ActionQuerySet:
+        """The order of every answer: logs by when they were first stored, their actions by time, then as stored."""
+        return self.with_log(log_condition).order_by("-its_log__id" if newest_first else "its_log__id", "time", "id")
 
     def records(self) -> models.QuerySet[Action, ActionRecord]:
-        """Actions in log order as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
+        """Actions with their logs as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
         return self.values_list("its_log__id", "user_id", "its_log__session_id", "time", "type", JSONText("properties"))
 
 
@@ -183,3 +200,54 @@ class ImportedChunk(models.Model):
 
     def __str__(self) -> str:
         return self.end
+
+
+class TalliedDay(models.Model):
+    """A day (UTC) whose actions are counted in Tally."""
+
+    day = models.DateField(primary_key=True)
+
+    def __str__(self) -> str:
+        return self.day.isoformat()
+
+
+class ChangedDay(models.Model):
+    """A mark that a past day's actions changed, so that its tallies must be made anew.
+
+    A row a change, never an update: writers must not wait for each other over a day.
+    """
+
+    day = models.DateField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.day.isoformat()
+
+
+class TallyKind(models.TextChoices):
+    ACTIVITY = "ACTIVITY"
+    CLICKS = "CLICKS"
+    VIEWS = "VIEWS"
+    FLOW = "FLOW"
+    USERS = "USERS"
+
+
+class Tally(models.Model):
+    """How often something happened on a day (UTC): what Insights reads instead of the actions.
+
+    What label, other, x and y mean is up to the kind: see logs.tallies.
+    """
+
+    day = models.DateField()
+    kind = models.CharField(max_length=8, choices=TallyKind.choices)
+    label = models.TextField()
+    other = models.TextField()
+    x = models.BigIntegerField()
+    y = models.BigIntegerField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        # One picture over a range of days; also one day's tallies, to make them anew.
+        indexes = [models.Index(fields=["kind", "day"], name="tally_by_kind_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.day.isoformat()}"

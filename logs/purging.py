@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Q, QuerySet
 
+from logs import tallies
 from logs.models import Action, Log
 from logs.pairs import given, with_given
 
@@ -28,27 +29,28 @@ _PAUSE_SECONDS = 0.15
 class Selection:
     """What to delete: actions before a time, actions of some users; with both, only what meets both.
 
-    before: exclusive. users: none means everybody's.
+    before: exclusive. users: none means everybody's. log_id: of one log of theirs alone.
     """
 
     before: datetime | None = None
     users: Sequence[str] = ()
+    log_id: int | None = None
 
     @property
     def is_erasure(self) -> bool:
         """Whether nothing of the users is to be left."""
-        return bool(self.users) and self.before is None
+        return bool(self.users) and self.before is None and self.log_id is None
 
     def actions(self) -> QuerySet[Action]:
-        return Action.objects.filter(self._of_users(), Q() if self.before is None else Q(time__lt=self.before))
+        return Action.objects.filter(self._of_users("log_id"), Q() if self.before is None else Q(time__lt=self.before))
 
     def logs(self) -> QuerySet[Log]:
         """The logs with an action that is to be deleted."""
-        return Log.objects.filter(self._of_users(), Q() if self.before is None else Q(first_time__lt=self.before))
+        return Log.objects.filter(self._of_users("id"), Q() if self.before is None else Q(first_time__lt=self.before))
 
     def whole_logs(self) -> QuerySet[Log]:
         """The logs with no other action, which go too."""
-        return Log.objects.filter(self._of_users(), Q() if self.before is None else Q(last_time__lt=self.before))
+        return Log.objects.filter(self._of_users("id"), Q() if self.before is None else Q(last_time__lt=self.before))
 
     def history(self) -> QuerySet[LogEntry]:
         """What the admin remembers of the users' logs and actions; nothing unless they are erased.
@@ -66,8 +68,9 @@ class Selection:
             )
         return entries
 
-    def _of_users(self) -> Q:
-        return Q(user_id__in=self.users) if self.users else Q()
+    def _of_users(self, name_of_log_id: str) -> Q:
+        of_users = Q(user_id__in=self.users) if self.users else Q()
+        return of_users if self.log_id is None else of_users & Q(**{name_of_log_id: self.log_id})
 
 
 def purge(selection: Selection) -> Iterator[int]:
@@ -79,7 +82,7 @@ def purge(selection: Selection) -> Iterator[int]:
     # First, because it is found by way of the actions and logs that it is about.
     selection.history().delete()
     for users in [[user] for user in selection.users] or [[]]:
-        yield from _purge_in_order(Selection(selection.before, users))
+        yield from _purge_in_order(replace(selection, users=users))
     if selection.is_erasure:
         # What no constraint of SQLite's forbids: a log that never had an action.
         _delete_empty_logs(selection.users)
@@ -99,18 +102,19 @@ def _purge_in_order(selection: Selection) -> Iterator[int]:
     last = None
     while True:
         rest = chosen if last is None else chosen.filter(**{f"{column}__gte": last})
-        batch = list(rest.values_list("user_id", "log_id", "id", column)[:BATCH_ACTIONS])
+        batch = list(rest.values_list("user_id", "log_id", "id", "time", column)[:BATCH_ACTIONS])
         if not batch:
             return
         last = batch[-1][-1]
-        yield _delete_batch([row[:3] for row in batch])
+        yield _delete_batch([row[:3] for row in batch], {row[3].astimezone(UTC).date() for row in batch})
         if connection.vendor == "sqlite":
             time.sleep(_PAUSE_SECONDS)
 
 
-def _delete_batch(batch: Sequence[tuple[str, int, int]]) -> int:
+def _delete_batch(batch: Sequence[tuple[str, int, int]], days: Iterable[date]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         _lock_logs(cursor, batch)
+        tallies.forget(days)
         # Only now is it certain that no writer is at work on these logs.
         actions = given({"user_id": user_id, "id": action_id} for user_id, _, action_id in batch)
         cursor.execute(with_given(_DELETE_ACTIONS), [actions])

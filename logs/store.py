@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypedDict
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from logs import tallies
 from logs.dbfaults import is_broken_connection, retried
 from logs.errors import ErrorCode, LogStoreError
 from logs.models import ActionType
@@ -86,6 +87,7 @@ def _append_once(merged: ActionsByLog, count: int, token: Token | None) -> Recei
                 if duplicates is not None:
                     return Receipt(duplicates=duplicates)
             _insert_actions(merged, _upsert_logs(merged))
+            tallies.mark_changed(action.time for actions in merged.values() for action in actions)
             is_committing = True
     except (OperationalError, InterfaceError) as error:
         if is_committing and is_broken_connection(error):

@@ -103,8 +103,11 @@ LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.float("LOGSTORE_IDLE_TRANSACTION_TIMEOUT
 # --- Applications ----------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # Before the admin, whose templates it has some of its own for.
+    "logs.apps.LogsConfig",
+    "logs.apps.LogStoreAdminConfig",
     "django.contrib.auth",
+    "django.contrib.humanize",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
@@ -117,7 +120,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "logs.access",
-    "logs",
 ]
 MIDDLEWARE = [
     "logs.operations.middleware.RequestMiddleware",

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.http import HttpResponse
 
 from logs.access import keys
 from logs.access.models import ApiKey, Scope
 from logs.models import Action, Log
+from logs.serializers import LogSerializer
 
 TIME = "2018-10-18T21:37:28-06:00"
 
@@ -117,3 +119,17 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(run, calls))
+
+
+def store_logs(*logs: dict[str, Any]) -> None:
+    """Store logs without HTTP, the way every writer does."""
+    serializer = LogSerializer(data=list(logs), many=True)
+    serializer.is_valid(raise_exception=True)
+    serializer.save()
+
+
+def a_staff_user(*permissions: str, name: str = "staff", password: str | None = None) -> User:
+    """Staff with the given permissions of logs, such as view_log."""
+    user = User.objects.create_user(name, password=password, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="logs", codename__in=permissions))
+    return user

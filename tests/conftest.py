@@ -15,6 +15,7 @@ from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.builders import a_staff_user
 from tests.commandline import CommandLine, empty_database, migrated_database
 
 # One database serves all examples of a test: each example cleans up after itself.
@@ -74,6 +75,13 @@ def get(client: Client) -> Callable[..., Any]:
 def server_answers(client: Client) -> Client:
     """A client that is answered like the world outside: exceptions don't reach the test."""
     client.raise_request_exception = False
+    return client
+
+
+@pytest.fixture
+def viewer(client: Client, db: None) -> Client:
+    """A client of staff who may see everything and delete nothing."""
+    client.force_login(a_staff_user("view_log", "view_action"))
     return client
 
 

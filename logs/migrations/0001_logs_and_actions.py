@@ -22,6 +22,30 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ChangedDay",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField(db_index=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="ImportedChunk",
+            fields=[
+                ("end", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("start", models.CharField(db_index=True, max_length=64)),
+                ("log_count", models.PositiveBigIntegerField(help_text="Logs read, the rejected ones included.")),
+                ("rejected_count", models.PositiveBigIntegerField()),
+                ("action_count", models.PositiveBigIntegerField(help_text="Actions stored.")),
+                ("created", models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="TalliedDay",
+            fields=[
+                ("day", models.DateField(primary_key=True, serialize=False)),
+            ],
+        ),
+        migrations.CreateModel(
             name="IdempotencyKey",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -57,6 +81,14 @@ class Migration(migrations.Migration):
                 ("navigate_count", models.PositiveBigIntegerField(default=0, verbose_name="navigations")),
             ],
             options={
+                "permissions": [("erase_user", "Can erase everything stored about a user")],
+                "indexes": [
+                    models.Index(fields=["first_time", "id"], name="log_by_first_time"),
+                    models.Index(fields=["user_id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops"]),
+                    models.Index(
+                        fields=["session_id"], name="log_by_session_prefix", opclasses=["varchar_pattern_ops"]
+                    ),
+                ],
                 "constraints": [
                     models.UniqueConstraint(fields=("user_id", "session_id"), name="log_is_one_session_of_a_user"),
                     models.UniqueConstraint(fields=("user_id", "id"), name="log_by_user"),
@@ -86,6 +118,34 @@ class Migration(migrations.Migration):
                         condition=models.Q(("first_time__lte", models.F("last_time"))), name="log_times_in_order"
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Tally",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("ACTIVITY", "Activity"),
+                            ("CLICKS", "Clicks"),
+                            ("VIEWS", "Views"),
+                            ("FLOW", "Flow"),
+                            ("USERS", "Users"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("label", models.TextField()),
+                ("other", models.TextField()),
+                ("x", models.BigIntegerField()),
+                ("y", models.BigIntegerField()),
+                ("count", models.BigIntegerField()),
+            ],
+            options={
+                "indexes": [models.Index(fields=["kind", "day"], name="tally_by_kind_and_day")],
             },
         ),
         migrations.CreateModel(

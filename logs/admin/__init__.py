@@ -1,0 +1,8 @@
+"""Browsing: the admin's pages. Stored data is read-only here, but for its deletion."""
+
+from __future__ import annotations
+
+from logs.admin.actions import ActionAdmin
+from logs.admin.logs import LogAdmin
+
+__all__ = ["ActionAdmin", "LogAdmin"]

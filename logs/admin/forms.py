@@ -1,0 +1,137 @@
+"""What may be asked of the admin's lists and of Insights, each from the address alone so that a view can be shared."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from logs.models import MAX_ID_LENGTH, ActionType
+from logs.serializers import MAX_TEXT_LENGTH
+from logs.tallies import CELL_SIZE, Days
+
+MAX_DAYS = 92
+DEFAULT_DAYS = 7
+
+
+class ExactText(forms.CharField):
+    """An id as it was stored: spaces around it are part of it."""
+
+    def __init__(self, max_length: int = MAX_ID_LENGTH, **kwargs: Any) -> None:
+        super().__init__(max_length=max_length, strip=False, required=False, **kwargs)
+
+
+class UTCTimeField(forms.DateTimeField):
+    """A time in UTC, chosen from the browser's own calendar."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+        super().__init__(required=False, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> datetime | None:
+        moment = super().clean(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class TypesField(forms.MultipleChoiceField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            choices=ActionType.choices, required=False, widget=forms.CheckboxSelectMultiple, label="Types", **kwargs
+        )
+
+
+class TimeRangeForm(forms.Form):
+    """A range of time: from an instant on, until right before another."""
+
+    # `from` is a word of Python's.
+    locals()["from"] = UTCTimeField(label="From (UTC)")
+    to = UTCTimeField(label="Until (UTC)")
+
+    def clean(self) -> None:
+        start, end = self.cleaned_data.get("from"), self.cleaned_data.get("to")
+        if start and end and start >= end:
+            self.add_error("to", "The end of the range is not after its beginning.")
+
+
+class LogListForm(TimeRangeForm):
+    q = ExactText(
+        max_length=MAX_ID_LENGTH + 2,
+        label="User or session",
+        widget=forms.TextInput({"type": "search", "placeholder": "begins with…"}),
+        help_text='In quotes, "abc": exactly',
+    )
+    user = ExactText(widget=forms.HiddenInput)
+    types = TypesField()
+    field_order = ["q", "from", "to", "types", "user"]
+
+
+class ActionListForm(TimeRangeForm):
+    """The members of properties are for links from Insights: they are shown while they are set."""
+
+    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "exactly"}))
+    types = TypesField()
+    viewedId = ExactText(MAX_TEXT_LENGTH, label="Viewed id")
+    pageFrom = ExactText(MAX_TEXT_LENGTH, label="From page")
+    pageTo = ExactText(MAX_TEXT_LENGTH, label="To page")
+    box = forms.RegexField(
+        r"\A-?[0-9]{1,16}(,-?[0-9]{1,16}){3}\Z",
+        required=False,
+        label="Clicked within",
+        help_text="left, top, right, bottom",
+        error_messages={"invalid": "Four whole numbers: left, top, right, bottom."},
+    )
+    field_order = ["user", "from", "to", "types", "viewedId", "pageFrom", "pageTo", "box"]
+
+    detail_fields = ("viewedId", "pageFrom", "pageTo", "box")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.detail_fields:
+            if not self.data.get(name):
+                self.fields[name].widget = forms.HiddenInput()
+
+    def clean_box(self) -> tuple[int, ...]:
+        """The first and the last square across and down, both inclusive, as (left, top, right, bottom)."""
+        if not self.cleaned_data["box"]:
+            return ()
+        left, top, right, bottom = map(int, self.cleaned_data["box"].split(","))
+        return left // CELL_SIZE, top // CELL_SIZE, (right - 1) // CELL_SIZE, (bottom - 1) // CELL_SIZE
+
+
+class InsightsForm(forms.Form):
+    """A range of whole days, both inclusive, and what of it; without a range the last DEFAULT_DAYS."""
+
+    locals()["from"] = forms.DateField(
+        required=False, label="From (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
+    to = forms.DateField(required=False, label="To (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "everybody"}))
+    types = TypesField()
+    # Not stripped, and "" is a page of its own: clicks before the session's first navigation.
+    page = forms.CharField(required=False, strip=False, max_length=MAX_TEXT_LENGTH, widget=forms.HiddenInput)
+
+    def clean(self) -> None:
+        if self.errors:
+            return
+        today = timezone.now().date()
+        start, end = self.cleaned_data.get("from"), self.cleaned_data.get("to")
+        try:
+            end = end or (max(start, min(today, start + timedelta(days=MAX_DAYS - 1))) if start else today)
+            start = start or end - timedelta(days=DEFAULT_DAYS - 1)
+            days = Days(start, end)
+            # The comparison needs the days before, and the links the day after.
+            _ = days.before, days.bounds
+        except (OverflowError, ValueError):
+            self.add_error("from", "No calendar has the days around this range.")
+            return
+        if start > end:
+            self.add_error("to", "The last day is before the first.")
+        elif len(days) > MAX_DAYS:
+            self.add_error("to", f"At most {MAX_DAYS} days: choose a shorter range.")
+        self.cleaned_data["days"] = days

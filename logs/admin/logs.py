@@ -1,0 +1,178 @@
+"""The list of logs, one log as a timeline, and their deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+import logs.lookups  # noqa: F401  registers begins_with
+from logs import erasure
+from logs.admin.forms import LogListForm
+from logs.admin.pages import Pager, about_how_many
+from logs.admin.readonly import ReadOnlyAdmin
+from logs.erasure import Erased
+from logs.models import Action, ActionType, Log
+from logs.timeline import duration, entries, marks, with_text
+
+# Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
+_FEW_HITS = 1_000
+_OTHER_LOGS = 10
+
+_logs_by_time = Pager(["-first_time", "-id"], time="first_time")
+_actions_by_time = Pager(["time", "id"])
+
+_COUNTS = {
+    ActionType.CLICK: "click_count",
+    ActionType.VIEW: "view_count",
+    ActionType.NAVIGATE: "navigate_count",
+}
+
+
+@admin.register(Log)
+class LogAdmin(ReadOnlyAdmin):
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<int:log_id>/erase-user/", view(self.erase_user_view), name="logs_log_erase_user"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        self.require("view_log", request=request)
+        form = LogListForm(request.GET)
+        chosen = form.cleaned_data if form.is_valid() else {}
+        logs, sift = _narrow(Log.objects.all(), chosen) if form.is_valid() else (Log.objects.none(), None)
+        page = _logs_by_time.page(logs, request.GET, sift)
+        is_narrowed = bool(set(request.GET) - {"after", "before"})
+        context = self.context(
+            request,
+            "Logs",
+            form=form,
+            page=page,
+            chosen=chosen,
+            is_narrowed=is_narrowed,
+            about=None if is_narrowed else about_how_many(Log),
+            is_store_empty=not page.rows and not Log.objects.exists(),
+        )
+        return TemplateResponse(request, "admin/logs/log_list.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        self.require("view_log", "view_action", request=request)
+        log = _log_or_404(object_id)
+        actions = Action.objects.filter(user_id=log.user_id, log_id=log.id)
+        page = _actions_by_time.page(with_text(actions), request.GET)
+        timeline = []
+        if page.rows:
+            first = page.rows[0]
+            earlier = actions.filter(Q(time__lt=first.time) | Q(time=first.time, id__lt=first.id), time__lte=first.time)
+            before = earlier.order_by("-time", "-id").values_list("time", flat=True).first() if page.previous else None
+            timeline = list(entries(page.rows, before))
+        others = Log.objects.filter(user_id=log.user_id).exclude(id=log.id)
+        context = self.context(
+            request,
+            "Log",
+            log=log,
+            counts=[(action_type, getattr(log, column)) for action_type, column in _COUNTS.items()],
+            span=duration(log.last_time - log.first_time),
+            page=page,
+            timeline=timeline,
+            marks=marks(timeline),
+            previous_log=others.filter(id__lt=log.id).order_by("-id").first(),
+            next_log=others.filter(id__gt=log.id).order_by("id").first(),
+            other_logs=others.order_by("-id")[:_OTHER_LOGS],
+            may_delete=request.user.has_perm("logs.delete_log"),
+            may_erase=request.user.has_perm("logs.erase_user"),
+        )
+        return TemplateResponse(request, "admin/logs/log.html", context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:
+        self.require("view_log", "delete_log", request=request)
+        log = _log_or_404(object_id)
+        if request.method == "POST":
+            erased = erasure.delete_log(log.user_id, log.id)
+            return self._done(request, log, f"Log {log.id}", erased)
+        return self._confirmation(request, log, "Delete this log", Erased(1, log.action_count), is_whole_user=False)
+
+    def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponseBase:
+        """Ask, and then delete everything that is stored of the user of a log."""
+        self.require("view_log", "erase_user", request=request)
+        log = _log_or_404(log_id)
+        if request.method == "POST":
+            return self._done(request, log, "A user", erasure.erase_user(log.user_id))
+        stored = erasure.what_is_stored_of(log.user_id)
+        return self._confirmation(request, log, "Erase this user", stored, is_whole_user=True)
+
+    def _confirmation(
+        self, request: HttpRequest, log: Log, title: str, stored: Erased, is_whole_user: bool
+    ) -> HttpResponse:
+        context = self.context(request, title, log=log, stored=stored, is_whole_user=is_whole_user)
+        return TemplateResponse(request, "admin/logs/erase.html", context)
+
+    def _done(self, request: HttpRequest, log: Log, what: str, erased: Erased) -> HttpResponse:
+        said = f"{what} was erased: {erased.logs:,} log(s), {erased.actions:,} action(s)."
+        # Without a word of whose they were: the history must not keep what was to be erased.
+        LogEntry.objects.create(
+            user_id=request.user.pk,
+            content_type=ContentType.objects.get_for_model(Log),
+            object_id=str(log.id),
+            object_repr=what,
+            action_flag=DELETION,
+            change_message=said,
+        )
+        messages.success(request, said)
+        return HttpResponseRedirect(reverse("admin:logs_log_changelist"))
+
+
+def _log_or_404(object_id: str | int) -> Log:
+    try:
+        log = Log.objects.filter(id=int(object_id)).first()
+    except (ValueError, OverflowError):
+        log = None
+    if log is None:
+        raise Http404
+    return log
+
+
+def _narrow(logs: QuerySet[Log], chosen: dict[str, Any]) -> tuple[QuerySet[Log], Q | None]:
+    """Return the logs of what an index serves, and the conditions that none does."""
+    sift = Q()
+    if chosen["user"]:
+        logs = logs.filter(user_id=chosen["user"])
+    if chosen["from"]:
+        logs = logs.filter(first_time__gte=chosen["from"])
+    if chosen["to"]:
+        logs = logs.filter(first_time__lt=chosen["to"])
+    if chosen["q"]:
+        hits = _ids_of(chosen["q"])
+        if len(hits) <= _FEW_HITS:
+            logs = logs.filter(id__in=hits)
+        else:
+            sift &= _is_hit(chosen["q"], "user_id") | _is_hit(chosen["q"], "session_id")
+    if chosen["types"]:
+        sift &= Q(*((f"{_COUNTS[ActionType(name)]}__gt", 0) for name in chosen["types"]), _connector=Q.OR)
+    return logs, sift or None
+
+
+def _ids_of(text: str) -> set[int]:
+    """The ids of the logs that a search finds, _FEW_HITS and one more at the most of each kind."""
+    return {
+        log_id
+        for column in ("user_id", "session_id")
+        for log_id in Log.objects.filter(_is_hit(text, column)).values_list("id", flat=True)[: _FEW_HITS + 1]
+    }
+
+
+def _is_hit(text: str, column: str) -> Q:
+    if len(text) > 2 and text.startswith('"') and text.endswith('"'):
+        return Q(**{column: text[1:-1]})
+    return Q(**{f"{column}__begins_with": text})

@@ -1,0 +1,159 @@
+// What each picture of Insights looks like: a picture's data and the page's colours in, an ECharts option out.
+// https://echarts.apache.org/en/option.html
+'use strict';
+
+window.logsCharts = (() => {
+    const number = new Intl.NumberFormat('en');
+    const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+
+    function colours() {
+        const style = getComputedStyle(document.documentElement);
+        const read = (name) => style.getPropertyValue(name).trim();
+        return {
+            text: read('--body-fg'), quiet: read('--body-quiet-color'), line: read('--hairline-color'),
+            background: read('--body-bg'), faint: read('--logs-heat-faint'), strong: read('--logs-heat-strong'),
+            CLICK: read('--logs-click'), VIEW: read('--logs-view'), NAVIGATE: read('--logs-navigate'),
+        };
+    }
+
+    function common(colour) {
+        return {
+            animation: false,
+            textStyle: {color: colour.text},
+            // Drawn into the canvas: a tooltip of HTML would carry inline styles, which the page's policy forbids.
+            tooltip: {
+                renderMode: 'richText', confine: true, backgroundColor: colour.background, borderColor: colour.line,
+                textStyle: {color: colour.text},
+            },
+        };
+    }
+
+    function axis(colour, more) {
+        return {
+            axisLabel: {color: colour.quiet, hideOverlap: true}, axisLine: {lineStyle: {color: colour.line}},
+            splitLine: {lineStyle: {color: colour.line}}, nameTextStyle: {color: colour.quiet}, ...more,
+        };
+    }
+
+    function activity(data, colour) {
+        const types = data.more.types;
+        return {
+            ...common(colour),
+            tooltip: {...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'}},
+            legend: {bottom: 0, textStyle: {color: colour.text}},
+            grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
+            xAxis: axis(colour, {type: 'category', data: data.rows.map((row) => row[0])}),
+            yAxis: axis(colour, {type: 'value', minInterval: 1}),
+            series: types.map((type, index) => ({
+                name: data.columns[index + 1], type: 'bar', stack: 'actions', barCategoryGap: '10%',
+                itemStyle: {color: colour[type]}, data: data.rows.map((row) => row[index + 1]),
+            })),
+        };
+    }
+
+    function clicks(data, colour) {
+        const {size, left, right, top, bottom} = data.more;
+        const steps = (from, to) => Array.from({length: (to - from) / size + 1}, (_, index) => from + index * size);
+        const most = data.rows.reduce((highest, row) => Math.max(highest, row[2]), 1);
+        // About a dozen labels a side: the library itself lets them overlap.
+        const labels = (places) => ({color: colour.quiet, interval: Math.ceil(places.length / 12) - 1});
+        const [across, down] = [steps(left, right), steps(top, bottom)];
+        return {
+            ...common(colour),
+            tooltip: {
+                ...common(colour).tooltip,
+                formatter: ({data: [column, row, count]}) => {
+                    const [x, y] = [left + column * size, top + row * size];
+                    return `${number.format(count)} clicks\n${x} to ${x + size} across\n${y} to ${y + size} down`;
+                },
+            },
+            grid: {left: 8, right: 20, top: 28, bottom: 56, containLabel: true},
+            xAxis: axis(colour, {
+                type: 'category', data: across, position: 'top', splitLine: {show: false}, axisLabel: labels(across),
+            }),
+            yAxis: axis(colour, {
+                type: 'category', data: down, inverse: true, splitLine: {show: false}, axisLabel: labels(down),
+            }),
+            visualMap: {
+                min: 0, max: most, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 14, itemHeight: 120,
+                calculable: true, inRange: {color: [colour.faint, colour.CLICK, colour.strong]},
+                textStyle: {color: colour.text},
+            },
+            series: [{
+                type: 'heatmap',
+                data: data.rows.map(([x, y, count]) => [(x - left) / size, (y - top) / size, count]),
+            }],
+        };
+    }
+
+    function flow(data, colour) {
+        // A page stands on the left where it was left and on the right where it was reached: ways may go round.
+        const sides = [[...new Set(data.rows.map((row) => row[0]))], [...new Set(data.rows.map((row) => row[1]))]];
+        const labels = ['left', 'right'].map((side, index) => ({
+            position: index ? 'left' : 'right', color: colour.text, textBorderColor: colour.background,
+            textBorderWidth: 2, formatter: ({name}) => short(name.slice(2), 24),
+        }));
+        return {
+            ...common(colour),
+            tooltip: {
+                ...common(colour).tooltip,
+                formatter: ({dataType, data: mark, name, value}) => {
+                    const said = dataType === 'edge' ? `${mark.source.slice(2)} → ${mark.target.slice(2)}` : name.slice(2);
+                    return `${said}\n${number.format(value)} navigations`;
+                },
+            },
+            series: [{
+                type: 'sankey', left: 4, right: 4, top: 8, bottom: 8, nodeWidth: 12, nodeGap: 6, draggable: false,
+                lineStyle: {color: colour.NAVIGATE, opacity: 0.3}, itemStyle: {color: colour.NAVIGATE, borderWidth: 0},
+                data: sides.flatMap((names, index) => names.map((name) => ({
+                    name: `${index ? '>' : '<'} ${name}`, depth: index, label: labels[index],
+                }))),
+                links: data.rows.map(([from, to, value]) => ({source: `< ${from}`, target: `> ${to}`, value})),
+            }],
+        };
+    }
+
+    function bars(data, colour, fill) {
+        return {
+            ...common(colour),
+            tooltip: {...common(colour).tooltip, trigger: 'item'},
+            grid: {left: 8, right: 56, top: 8, bottom: 8, containLabel: true},
+            xAxis: axis(colour, {type: 'value', minInterval: 1, splitNumber: 3}),
+            yAxis: axis(colour, {
+                type: 'category', inverse: true, data: data.rows.map((row) => row[0]),
+                axisLabel: {color: colour.text, interval: 0, formatter: (name) => short(name, 18)},
+            }),
+            series: [{
+                type: 'bar', itemStyle: {color: fill}, data: data.rows.map((row) => row[1]),
+                label: {
+                    show: true, position: 'right', color: colour.quiet, formatter: ({value}) => number.format(value),
+                },
+            }],
+        };
+    }
+
+    // Which row of the data a clicked mark shows, where it is not the one at the mark's own place.
+    const rowOf = {
+        flow: (event, data) => (event.dataType !== 'edge' ? -1 : data.rows.findIndex(
+            ([from, to]) => `< ${from}` === event.data.source && `> ${to}` === event.data.target)),
+    };
+
+    return {
+        colours,
+        option: {
+            activity, clicks, flow,
+            views: (data, colour) => bars(data, colour, colour.VIEW),
+            users: (data, colour) => bars(data, colour, colour.quiet),
+        },
+        link: (picture, event, data) => {
+            const find = rowOf[picture];
+            return data.links[find ? find(event, data) : event.dataIndex];
+        },
+        // Each name of a list needs its own height; the other pictures fill their frame.
+        height: (picture, data) => {
+            const names = (column) => new Set(data.rows.map((row) => row[column])).size;
+            const lists = {views: 40 + 24 * data.rows.length, users: 40 + 24 * data.rows.length};
+            return lists[picture] || Math.max(400, picture === 'flow' ? 24 * Math.max(names(0), names(1)) : 0);
+        },
+    };
+})();

@@ -1,0 +1,152 @@
+"""The list of actions, and its export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from logs.admin import pages
+from logs.models import Action
+from logs.wire import WIRE_ZONE
+from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/logs/action/"
+
+
+@pytest.fixture
+def three_sessions():
+    store_logs(
+        a_log(
+            a_click("2018-10-18T10:00:00-06:00", 52, 11),
+            a_view("2018-10-18T10:01:00-06:00", "shoe"),
+            user="ann",
+            session="a1",
+        ),
+        a_log(a_navigation("2018-10-18T10:02:00-06:00", "home", "cart"), user="bob", session="b1"),
+        a_log(a_click("2018-10-18T09:00:00-06:00", -5, 1e3), user="ann", session="a2"),
+    )
+
+
+def _words(answer) -> list[str]:
+    assert answer.status_code == 200
+    return [entry.words for entry in answer.context["entries"]]
+
+
+CLICK, VIEW, NAVIGATE, EARLY = "clicked at 52, 11", "viewed shoe", "went home → cart", "clicked at -5, 1000.0"
+
+SELECTIONS = [
+    pytest.param({}, [NAVIGATE, VIEW, CLICK, EARLY], id="everything, newest first"),
+    pytest.param({"user": "ann"}, [EARLY, VIEW, CLICK], id="a user's, the newest session first"),
+    pytest.param({"user": "an"}, [], id="no other user's"),
+    pytest.param({"types": ["CLICK", "NAVIGATE"]}, [NAVIGATE, CLICK, EARLY], id="by types"),
+    pytest.param({"from": "2018-10-18T16:00", "to": "2018-10-18T16:02"}, [VIEW, CLICK], id="by time, until before"),
+    pytest.param({"user": "ann", "types": "CLICK", "from": "2018-10-18T16:00"}, [CLICK], id="by all three"),
+    pytest.param({"viewedId": "shoe"}, [VIEW], id="by the id viewed"),
+    pytest.param({"pageFrom": "home", "pageTo": "cart"}, [NAVIGATE], id="by the way"),
+    pytest.param({"pageFrom": "cart"}, [], id="by another way"),
+    pytest.param({"box": "40,0,60,20"}, [CLICK], id="by the square"),
+    pytest.param({"box": "-20,1000,0,1020"}, [EARLY], id="by a square left of the corner"),
+    pytest.param({"box": "60,0,80,20"}, [], id="by the square beside"),
+]
+
+
+@pytest.mark.parametrize("query, words", SELECTIONS)
+def test_the_list_shows_what_is_selected(viewer, three_sessions, query, words):
+    assert _words(viewer.get(LIST, query)) == words
+
+
+@pytest.mark.parametrize("query, words", SELECTIONS)
+def test_an_export_holds_what_the_list_shows(viewer, three_sessions, query, words):
+    answer = viewer.get(f"{LIST}export.ndjson", query)
+    actions = [json.loads(line) for line in answer.getvalue().splitlines()]
+    assert answer.streaming
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="actions.ndjson"'
+    assert {(one["time"], one["type"]) for one in actions} == {
+        (entry.action.time.astimezone(WIRE_ZONE).isoformat(), entry.action.type)
+        for entry in viewer.get(LIST, query).context["entries"]
+    }
+    assert len(actions) == len(words)
+
+
+def test_ndjson_is_an_action_a_line_as_it_was_sent(viewer):
+    store_logs(a_log(a_click(x=52.50, note="é\n"), user="ann", session="a1"))
+    text = viewer.get(f"{LIST}export.ndjson").getvalue().decode()
+    assert json.loads(text) == {
+        "userId": "ann",
+        "sessionId": "a1",
+        "time": "2018-10-18T21:37:28-06:00",
+        "type": "CLICK",
+        "properties": {"locationX": 52.5, "locationY": 11, "note": "é\n"},
+    }
+
+
+def test_csv_has_a_column_for_each_known_property(viewer, three_sessions):
+    rows = list(csv.DictReader(io.StringIO(viewer.get(f"{LIST}export.csv").getvalue().decode())))
+    assert [row["type"] for row in rows] == ["CLICK", "CLICK", "VIEW", "NAVIGATE"]
+    assert (rows[1]["userId"], rows[1]["sessionId"], rows[1]["locationX"], rows[1]["viewedId"]) == (
+        "ann",
+        "a1",
+        "52",
+        "",
+    )
+    assert (rows[3]["pageFrom"], rows[3]["pageTo"]) == ("home", "cart")
+    assert json.loads(rows[2]["properties"]) == {"viewedId": "shoe"}
+    assert rows[0]["time"] == "2018-10-18T09:00:00-06:00"
+
+
+@pytest.mark.parametrize("start", "=+-@")
+def test_csv_holds_no_formula_for_a_spreadsheet(viewer, start):
+    store_logs(a_log(a_view(viewed_id=f"{start}1+1"), user=f"{start}cmd", session=f"{start}x"))
+    row = next(csv.DictReader(io.StringIO(viewer.get(f"{LIST}export.csv").getvalue().decode())))
+    assert (row["userId"], row["sessionId"], row["viewedId"]) == (f"'{start}cmd", f"'{start}x", f"'{start}1+1")
+
+
+def test_a_long_export_is_whole_and_ordered(viewer):
+    store_logs(a_log(*(a_click(f"2018-10-18T21:{n // 60:02}:{n % 60:02}-06:00", x=n) for n in range(2500))))
+    lines = viewer.get(f"{LIST}export.ndjson").getvalue().splitlines()
+    assert [json.loads(line)["properties"]["locationX"] for line in lines] == list(range(2500))
+
+
+@pytest.mark.parametrize("query", ["types=WRONG", "from=x", "box=1,2,3", "user=%00"])
+def test_a_selection_that_makes_no_sense_is_refused_not_exported(viewer, three_sessions, query):
+    assert viewer.get(f"{LIST}export.csv?{query}").status_code == 400
+    assert _words(viewer.get(f"{LIST}?{query}")) == []
+
+
+def test_another_format_is_not_found(viewer):
+    assert viewer.get(f"{LIST}export.xlsx").status_code == 404
+
+
+@pytest.mark.parametrize("query", [{}, {"user": "ann"}, {"types": "CLICK"}], ids=str)
+def test_pages_show_every_action_once(viewer, monkeypatch, query):
+    monkeypatch.setattr("logs.admin.actions._by_time", pages.Pager(["-time", "-id"], size=3))
+    monkeypatch.setattr("logs.admin.actions._by_session", pages.Pager(["-log_id", "-time", "-id"], size=3))
+    store_logs(*(a_log(*[a_click()] * 4, user="ann", session=f"a{n}") for n in range(3)))
+    seen, answer = [], viewer.get(LIST, query)
+    while True:
+        seen += [entry.action.id for entry in answer.context["entries"]]
+        if not answer.context["page"].next:
+            break
+        answer = viewer.get(LIST + answer.context["page"].next)
+    assert len(seen) == 12
+    assert set(seen) == set(Action.objects.values_list("id", flat=True))
+
+
+def test_an_extra_member_named_like_a_location_is_not_one(viewer):
+    store_logs(a_log(a_view(locationX="abc", locationY=[1]), session="s"))
+    assert _words(viewer.get(LIST, {"box": "0,0,20,20"})) == []
+
+
+def test_the_list_takes_as_many_queries_for_many_actions_as_for_one(viewer, django_assert_max_num_queries):
+    store_logs(a_log(a_click(), session="s0"))
+    viewer.get(LIST)
+    with django_assert_max_num_queries(6) as few:
+        viewer.get(LIST)
+    store_logs(*(a_log(user=f"u{n}", session=f"s{n}") for n in range(1, 50)))
+    with django_assert_max_num_queries(len(few)):
+        viewer.get(LIST)

@@ -1,0 +1,257 @@
+"""The list of logs and the page of one log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.urls import reverse
+
+from logs.admin import pages
+from logs.models import Action, Log
+from logs.timeline import duration
+from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/logs/log/"
+
+
+def _sessions(answer) -> list[str]:
+    assert answer.status_code == 200
+    return [log.session_id for log in answer.context["page"].rows]
+
+
+def _of(session: str, user: str = "someone", time: str = "2018-10-18T21:37:28-06:00", *actions):
+    return a_log(*(actions or [a_click(time)]), user=user, session=session)
+
+
+def _page_of(session: str) -> str:
+    return reverse("admin:logs_log_change", args=[Log.objects.get(session_id=session).id])
+
+
+def test_logs_come_newest_first_with_their_figures(viewer):
+    store_logs(
+        _of("older", time="2018-10-18T10:00:00-06:00"),
+        a_log(a_click("2018-10-19T10:00:00-06:00"), a_click("2018-10-19T11:30:00-06:00"), session="newer"),
+    )
+    answer = viewer.get(LIST)
+    assert _sessions(answer) == ["newer", "older"]
+    newer = answer.context["page"].rows[0]
+    assert (newer.action_count, newer.click_count, newer.view_count) == (2, 2, 0)
+    assert "2018-10-19 17:30:00" in answer.text
+
+
+@pytest.mark.parametrize(
+    "search, found",
+    [
+        pytest.param("ann", {"s1", "s2", "ann-tablet"}, id="a user or session that begins so"),
+        pytest.param('"ann"', {"s1"}, id="exactly a user"),
+        pytest.param('"ann-tablet"', {"ann-tablet"}, id="exactly a session"),
+        pytest.param("Ann", {"s3"}, id="case counts"),
+        pytest.param("a%", {"s4"}, id="a wildcard is a character like any"),
+        pytest.param("nn", set(), id="not in the middle"),
+        pytest.param(" ann", {"s5"}, id="a space is part of an id"),
+        pytest.param("\U0010ffff", {"s6"}, id="the last character there is"),
+    ],
+)
+def test_a_search_finds_users_and_sessions(viewer, search, found):
+    store_logs(
+        _of("s1", "ann"),
+        _of("s2", "anna"),
+        _of("s3", "Ann"),
+        _of("s4", "a%b"),
+        _of("s5", " ann"),
+        _of("s6", "\U0010ffff\U0010ffffx"),
+        _of("ann-tablet", "bob"),
+    )
+    assert set(_sessions(viewer.get(LIST, {"q": search}))) == found
+
+
+def test_a_search_with_many_hits_still_finds_the_newest_first(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs._FEW_HITS", 2)
+    store_logs(*(_of(f"s{day}", f"ann{day}", f"2018-10-1{day}T00:00:00-06:00") for day in range(5)), _of("x", "bob"))
+    assert _sessions(viewer.get(LIST, {"q": "ann"})) == ["s4", "s3", "s2", "s1", "s0"]
+
+
+def test_logs_are_narrowed_by_type_time_and_user(viewer):
+    store_logs(
+        _of("click", "ann", "2018-10-18T00:00:00-06:00"),
+        _of("view", "ann", "", a_view("2018-10-18T06:00:00-06:00")),
+        _of("late", "bob", "2018-10-19T00:00:00-06:00"),
+    )
+    assert _sessions(viewer.get(LIST, {"types": "VIEW"})) == ["view"]
+    assert _sessions(viewer.get(LIST, {"user": "ann"})) == ["view", "click"]
+    # From the first instant on, until right before the last.
+    assert _sessions(viewer.get(LIST, {"from": "2018-10-18T12:00", "to": "2018-10-19T06:00"})) == ["view"]
+
+
+def test_pages_go_there_and_back_without_a_gap(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs._logs_by_time", pages.Pager(["-first_time", "-id"], "first_time", size=2))
+    # Several at one instant: the id decides.
+    store_logs(*(_of(f"s{number}") for number in range(5)))
+    answers = [viewer.get(LIST)]
+    while answers[-1].context["page"].next:
+        answers.append(viewer.get(LIST + answers[-1].context["page"].next))
+    assert [_sessions(answer) for answer in answers] == [["s4", "s3"], ["s2", "s1"], ["s0"]]
+    back = viewer.get(LIST + answers[-1].context["page"].previous)
+    assert _sessions(back) == ["s2", "s1"]
+    first = viewer.get(LIST + back.context["page"].previous)
+    assert _sessions(first) == ["s4", "s3"]
+    assert not first.context["page"].previous or not _sessions(viewer.get(LIST + first.context["page"].previous))
+
+
+def test_a_page_keeps_what_was_asked_for(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs._logs_by_time", pages.Pager(["-first_time", "-id"], "first_time", size=1))
+    store_logs(_of("s1", "ann"), _of("s2", "bob"), _of("s3", "ann"))
+    following = viewer.get(LIST, {"user": "ann"}).context["page"].next
+    assert _sessions(viewer.get(LIST + following)) == ["s1"]
+
+
+def test_a_filter_that_no_index_serves_says_how_far_it_looked_and_goes_on(viewer, monkeypatch):
+    monkeypatch.setattr(pages, "ROWS_LOOKED_AT", 2)
+    store_logs(_of("wanted", "ann", "", a_view("2018-10-01T00:00:00-06:00")))
+    store_logs(*(_of(f"s{day}", time=f"2018-10-1{day}T00:00:00-06:00") for day in range(5)))
+    answer, looks = viewer.get(LIST, {"types": "VIEW"}), 1
+    while not _sessions(answer):
+        assert "Look further" in answer.text
+        answer = viewer.get(LIST + answer.context["page"].next)
+        looks += 1
+    assert (_sessions(answer), looks) == (["wanted"], 3)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "yesterday"},
+        {"from": "2018-10-19T00:00", "to": "2018-10-18T00:00"},
+        {"from": "0001-01-01T00:00+23:00"},
+        {"types": "WRONG"},
+        {"q": "x" * 300},
+        {"q": "\0"},
+        {"user": "\0"},
+    ],
+    ids=str,
+)
+def test_a_filter_that_makes_no_sense_is_explained(viewer, query):
+    store_logs(_of("s1"))
+    answer = viewer.get(LIST, query)
+    assert _sessions(answer) == []
+    assert "errorlist" in answer.text
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "!!!", "W10", "WzEsMl0", "W251bGwsbnVsbF0", "WyIyMDE4LTEwLTE4VDAwOjAwOjAwIiwxXQ", "W1tbW1s" * 1000]
+)
+def test_an_altered_place_is_no_error(viewer, cursor):
+    store_logs(_of("s1"))
+    assert _sessions(viewer.get(LIST, {"after": cursor})) == ["s1"]
+
+
+def test_the_list_takes_as_many_queries_for_many_logs_as_for_one(viewer, django_assert_max_num_queries):
+    store_logs(_of("s0"))
+    viewer.get(LIST)
+    # The session, its user, that user's permissions in two, the page and the estimate.
+    with django_assert_max_num_queries(6) as few:
+        viewer.get(LIST)
+    store_logs(*(_of(f"s{number}", f"user{number}") for number in range(1, 60)))
+    with django_assert_max_num_queries(len(few)):
+        viewer.get(LIST)
+
+
+def test_a_log_tells_what_happened_with_the_time_between(viewer):
+    store_logs(
+        a_log(
+            a_click("2018-10-18T21:37:28-06:00"),
+            a_view("2018-10-18T21:37:30-06:00", "FDJKLHSLD"),
+            a_navigation("2018-10-18T22:40:30-06:00", "communities", "inventory", reason="bored"),
+            session="story",
+        )
+    )
+    answer = viewer.get(_page_of("story"))
+    told = [(entry.words, entry.gap_in_words, entry.is_after_a_pause) for entry in answer.context["timeline"]]
+    assert told == [
+        ("clicked at 52, 11", "", False),
+        ("viewed FDJKLHSLD", "+2 s", False),
+        ("went communities → inventory", "+1 h 3 min", True),
+    ]
+    assert "1 h 3 min" in answer.context["span"]
+    assert "&quot;reason&quot;:&quot;bored&quot;" in answer.text
+
+
+def test_numbers_are_told_as_they_were_sent(viewer, post):
+    post(
+        b'[{"userId": "u", "sessionId": "story", "actions": [{"time": "2018-10-18T21:37:28-06:00", "type": "CLICK",'
+        b' "properties": {"locationX": 0.10, "locationY": 1e-400}}]}]'
+    )
+    assert "clicked at 0.10, 1E-400" in viewer.get(_page_of("story")).text
+
+
+def test_what_users_sent_is_never_markup(viewer):
+    evil = '"><script>alert(1)</script>'
+    store_logs(a_log(a_view(viewed_id=evil), user=evil, session=evil))
+    for address in (LIST, _page_of(evil), "/admin/logs/action/"):
+        answer = viewer.get(address)
+        assert "alert(1)" in answer.text
+        assert "<script>alert" not in answer.text
+
+
+def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs._actions_by_time", pages.Pager(["time", "id"], size=2))
+    store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5))))
+    address = reverse("admin:logs_log_change", args=[Log.objects.get().id])
+    first = viewer.get(address)
+    second = viewer.get(address + first.context["page"].next)
+    told = [(entry.words, entry.gap_in_words) for entry in second.context["timeline"]]
+    assert told == [("clicked at 2, 11", "+1 s"), ("clicked at 3, 11", "+1 s")]
+
+
+def test_a_long_log_takes_as_many_queries_as_a_short_one(viewer, django_assert_max_num_queries):
+    store_logs(a_log(session="short"), a_log(*[a_click()] * 1500, session="long"))
+    counts = []
+    for session in ("short", "long"):
+        with django_assert_max_num_queries(10) as queries:
+            answer = viewer.get(_page_of(session))
+        counts.append(len(queries))
+        assert len(answer.context["timeline"]) <= 100
+    assert counts[0] == counts[1]
+
+
+def test_a_log_links_to_the_other_logs_of_its_user(viewer):
+    store_logs(_of("s1", "an/n & co"), _of("s2", "an/n & co"), _of("s3", "an/n & co"), _of("x", "bob"))
+    answer = viewer.get(_page_of("s2"))
+    assert (answer.context["previous_log"].session_id, answer.context["next_log"].session_id) == ("s1", "s3")
+    assert [log.session_id for log in answer.context["other_logs"]] == ["s3", "s1"]
+    everything = f"{LIST}?user=an%2Fn%20%26%20co"
+    assert everything in answer.text
+    assert _sessions(viewer.get(everything)) == ["s3", "s2", "s1"]
+
+
+@pytest.mark.parametrize("log_id", ["0", "99999", "9" * 40, "x"])
+def test_a_log_that_is_not_there_is_not_found(viewer, log_id):
+    assert viewer.get(f"{LIST}{log_id}/change/").status_code == 404
+
+
+def test_properties_of_any_size_stay_out_of_the_timeline_until_asked_for(viewer):
+    store_logs(a_log(a_click(note="n" * 30_000), session="large"))
+    answer = viewer.get(_page_of("large"))
+    assert "n" * 100 not in answer.text
+    assert "n" * 30_000 in viewer.get(reverse("admin:logs_action_change", args=[Action.objects.get().id])).text
+
+
+@pytest.mark.parametrize("address", [LIST, "/admin/logs/action/", "/admin/insights/"])
+def test_an_empty_store_says_how_to_fill_it(viewer, address):
+    text = viewer.get(address).text
+    assert "curl http://testserver/logs/" in text
+    assert "demodata" in text
+    store_logs(_of("s1"))
+    assert "demodata" not in viewer.get(address + "?" + urlencode({"user": "nobody"})).text
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0, "0 s"), (0.5, "0.5 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (90061, "1 d 1 h")],
+)
+def test_a_length_of_time_is_said_in_two_units(seconds, words):
+    assert duration(timedelta(seconds=seconds)) == words

@@ -1,0 +1,259 @@
+"""The admin in a real browser: Debian's Chromium, without a head, driven by Playwright.
+
+Skipped where there is no Chromium; with CI=true that is a failure. CHROMIUM names another place of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from logs.models import Log
+from logs.wire import format_time
+from tests.builders import a_click, a_log, a_navigation, a_staff_user, a_view, store_logs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSWORD = "a long enough password"
+CHARTS = ("activity", "clicks", "flow", "views", "users")
+DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+on_every_screen = pytest.mark.parametrize("visit", [DESKTOP, PHONE], ids=["desktop-light", "phone-dark"], indirect=True)
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        reason = "there is no Chromium: apt-get install chromium, or name one in CHROMIUM"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Playwright keeps an event loop in this thread, in which Django would refuse its synchronous database.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    try:
+        with sync_playwright() as playwright:
+            yield playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+    finally:
+        if before is None:
+            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+        else:
+            os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
+
+
+@dataclass
+class Visit:
+    """A page of the live server, and what went wrong while it was shown."""
+
+    page: Page
+    server: str
+    troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        self.page.on("request", lambda request: self._note_host(request.url))
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.server + path)
+        return self.page
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        self.troubles.append(f"console: {message.text}")
+
+    def _note_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.server).netloc:
+            self.troubles.append(f"request: {url}")
+
+
+@pytest.fixture
+def visit(request, browser, live_server) -> Iterator[Visit]:
+    """Somebody at a desktop, or as on_every_screen says; afterwards nothing may have gone wrong."""
+    context = browser.new_context(**getattr(request, "param", DESKTOP))
+    visit = Visit(context.new_page(), live_server.url)
+    yield visit
+    context.close()
+    assert visit.troubles == []
+
+
+@pytest.fixture
+def stored() -> None:
+    """A week's worth of two users."""
+    a_staff_user("view_log", "view_action", "delete_log", "erase_user", password=PASSWORD)
+    now = timezone.now().replace(microsecond=0)
+    for day in range(1, 6):
+        start = now - timedelta(days=day)
+
+        def at(seconds: int, start=start) -> str:
+            return format_time(start + timedelta(seconds=seconds))
+
+        store_logs(
+            a_log(
+                a_navigation(at(0), "home", "shop"),
+                a_click(at(2), 52 + 40 * day, 11 + 20 * day),
+                a_view(at(5), f"shoe-{day % 2}"),
+                a_navigation(at(600), "shop", "cart"),
+                a_click(at(610), 640, 400),
+                user="ann",
+                session=f"ann-{day}",
+            ),
+            a_log(a_view(at(1), "hat"), a_navigation(at(9), "shop", "home"), user="bob", session=f"bob-{day}"),
+        )
+
+
+def _log_in(visit: Visit) -> Page:
+    """Go on as the staff of `stored`, without the form."""
+    client = Client()
+    client.force_login(User.objects.get(username="staff"))
+    session = {"name": settings.SESSION_COOKIE_NAME, "value": client.session.session_key, "url": visit.server}
+    visit.page.context.add_cookies([session])
+    return visit.page
+
+
+def _log_in_by_hand(visit: Visit) -> Page:
+    page = visit.open("/admin/")
+    page.get_by_label("Username").fill("staff")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="What users did")).to_be_visible()
+    return page
+
+
+def _has_no_sideways_scroll(page: Page) -> bool:
+    return page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@on_every_screen
+def test_staff_log_in_search_and_read_a_log(visit, stored):
+    page = _log_in_by_hand(visit)
+    page.locator("#content").get_by_role("link", name="Logs", exact=True).last.click()
+    page.get_by_label("User or session").fill("ann")
+    page.get_by_role("button", name="Search").click()
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(5)
+    assert _has_no_sideways_scroll(page)
+    rows.first.get_by_role("link", name="ann-1").click()
+    expect(page.locator(".timeline .entry")).to_have_count(5)
+    expect(page.get_by_text("went home → shop", exact=True)).to_be_visible()
+    expect(page.locator(".after-a-pause .gap")).to_have_text("+9 min 55 s")
+    expect(page.locator("svg.lanes circle")).to_have_count(5)
+    page.get_by_text("JSON").first.click()
+    expect(page.get_by_text('{"pageFrom":"home","pageTo":"shop"}')).to_be_visible()
+    assert _has_no_sideways_scroll(page)
+
+
+@on_every_screen
+def test_insights_draws_every_picture(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    for chart in CHARTS:
+        expect(page.locator(f"#{chart}")).to_have_attribute("data-state", "drawn")
+        assert _colours_drawn(page, chart) > 2, chart
+    expect(page.locator("#figures .tiles a").first).to_have_text("35")
+    page.locator("#views summary").click()
+    expect(page.locator("#views table")).to_contain_text("hat")
+    assert _has_no_sideways_scroll(page)
+    # Tooltips and the other colour scheme are drawn under the page's policy, too.
+    page.locator("#activity canvas").hover()
+    page.get_by_role("button", name="Toggle theme").first.click()
+    assert _colours_drawn(page, "flow") > 2
+
+
+def test_a_mark_leads_to_the_rows_behind_it(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    chart = page.locator("#users canvas")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    # In the first of two bars, which begins right of the names.
+    chart.click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.25})
+    page.wait_for_url("**/admin/logs/action/?*user=ann*")
+    expect(page.locator("#result_list tbody tr")).to_have_count(25)
+
+
+def test_the_clicks_of_one_page_can_be_chosen(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    page.locator("#page").select_option("=cart")
+    page.wait_for_url("**page=cart**")
+    expect(page.locator("#clicks .summary")).to_contain_text("5 clicks")
+
+
+def test_a_range_without_actions_says_so(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/?from=2001-01-01&to=2001-01-02")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    for chart in CHARTS:
+        expect(page.locator(f"#{chart}")).to_have_attribute("data-state", "empty")
+    expect(page.get_by_text("No views in this range.")).to_be_visible()
+
+
+def test_what_users_sent_is_drawn_not_run(visit, stored):
+    evil = "<img src=x onerror=alert(1)>{a|b}"
+    now = format_time(timezone.now().replace(microsecond=0))
+    store_logs(a_log(a_navigation(now, evil, evil), a_view(now, evil), a_click(now), user=evil, session=evil))
+    page = _log_in(visit)
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    for chart in ("flow", "views", "users"):
+        page.locator(f"#{chart} canvas").hover()
+    page.locator("#users summary").click()
+    expect(page.locator("#users table")).to_contain_text(evil)
+
+
+def test_a_user_is_erased(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/logs/log/?user=bob")
+    page.locator("#result_list").get_by_role("link", name="bob-1").click()
+    page.get_by_role("link", name="Erase this user").click()
+    expect(page.get_by_text("10 actions in them")).to_be_visible()
+    page.get_by_role("button", name="Erase this user").click()
+    expect(page.get_by_text("A user was erased: 5 log(s), 10 action(s).").first).to_be_visible()
+    assert set(Log.objects.values_list("user_id", flat=True)) == {"ann"}
+
+
+@on_every_screen
+def test_an_empty_store_is_explained(visit):
+    a_staff_user("view_log", "view_action", password=PASSWORD)
+    page = _log_in(visit)
+    for path in ("/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"):
+        visit.open(path)
+        expect(page.get_by_text("Nothing is stored yet")).to_be_visible()
+        assert _has_no_sideways_scroll(page)
+
+
+def _colours_drawn(page: Page, chart: str) -> int:
+    """How many colours there are in the canvas of a chart: one, or none, in an empty one."""
+    return page.locator(f"#{chart} canvas").first.evaluate(
+        """canvas => {
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+            copy.drawImage(canvas, 0, 0);
+            const pixels = copy.getImageData(0, 0, canvas.width, canvas.height).data;
+            return new Set(new Uint32Array(pixels.buffer)).size;
+        }"""
+    )

@@ -1,0 +1,137 @@
+"""Deleting a log and erasing a user: what goes, what stays, and what is kept about it."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from logs import erasure, purging
+from logs.erasure import Erased
+from logs.models import Action, ChangedDay, Log, Tally
+from logs.tallies import Days, prepare
+from tests.builders import (
+    TIME,
+    a_click,
+    a_log,
+    a_navigation,
+    a_staff_user,
+    a_view,
+    store_logs,
+    stored_actions,
+    stored_logs,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def eraser(client):
+    client.force_login(a_staff_user("view_log", "view_action", "delete_log", "erase_user", name="eraser"))
+    return client
+
+
+@pytest.fixture
+def two_users():
+    store_logs(
+        a_log(user="private-ann", session="a1"),
+        a_log(user="private-ann", session="a2"),
+        a_log(user="bob", session="a1"),
+    )
+
+
+def _address(page: str, session: str, user: str = "private-ann") -> str:
+    return reverse(f"admin:logs_log_{page}", args=[Log.objects.get(user_id=user, session_id=session).id])
+
+
+def test_the_pages_say_what_will_go_and_take_nothing(eraser, two_users):
+    erase, delete = eraser.get(_address("erase_user", "a1")), eraser.get(_address("delete", "a1"))
+    assert erase.context["stored"] == Erased(logs=2, actions=6)
+    assert "<strong>6</strong> actions" in erase.text
+    assert delete.context["stored"] == Erased(logs=1, actions=3)
+    assert "<strong>3</strong> actions" in delete.text
+    assert stored_actions() == 9
+
+
+def test_a_deleted_log_goes_with_its_actions_and_nothing_else(eraser, two_users):
+    answer = eraser.post(_address("delete", "a1"), follow=True)
+    assert "1 log(s), 3 action(s)" in answer.text
+    assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
+    assert stored_actions() == 6
+
+
+def test_an_erased_user_goes_whole_and_nobody_else(eraser, two_users):
+    answer = eraser.post(_address("erase_user", "a2"), follow=True)
+    assert "2 log(s), 6 action(s)" in answer.text
+    assert set(Log.objects.values_list("user_id", flat=True)) == {"bob"}
+    assert set(Action.objects.values_list("user_id", flat=True)) == {"bob"}
+
+
+@pytest.mark.parametrize("page", ["delete", "erase_user"])
+def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, page):
+    eraser.post(_address(page, "a1"))
+    entry = LogEntry.objects.get()
+    assert entry.user.get_username() == "eraser"
+    assert entry.is_deletion()
+    assert "action(s)" in entry.change_message
+    kept = f"{entry.object_repr} {entry.change_message} {entry.object_id}"
+    assert "private-ann" not in kept
+    assert "a1" not in kept
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 100])
+def test_everything_goes_in_transactions_of_any_size(monkeypatch, at_once):
+    monkeypatch.setattr(purging, "BATCH_ACTIONS", at_once)
+    store_logs(*(a_log(*[a_click()] * size, user="ann", session=f"s{size}") for size in (1, 4, 7)), a_log(user="bob"))
+    assert erasure.erase_user("ann") == Erased(logs=3, actions=12)
+    assert (stored_logs(), stored_actions()) == (1, 3)
+
+
+def test_a_long_log_keeps_true_figures_while_it_goes(monkeypatch):
+    monkeypatch.setattr(purging, "BATCH_ACTIONS", 2)
+    store_logs(
+        a_log(
+            a_click("2018-10-18T00:00:01-06:00"),
+            a_view("2018-10-18T00:00:02-06:00"),
+            a_navigation("2018-10-18T00:00:03-06:00"),
+            a_click("2018-10-18T00:00:04-06:00"),
+            a_click("2018-10-18T00:00:05-06:00"),
+        )
+    )
+    log = Log.objects.get()
+    batches = purging.purge(purging.Selection(users=[log.user_id]))
+    assert next(batches) == 2
+    now = Log.objects.get()
+    assert (now.click_count, now.view_count, now.navigate_count) == (2, 0, 1)
+    assert now.first_time == Action.objects.earliest("time").time
+    assert now.version == log.version + 1
+
+
+def test_a_log_of_many_actions_is_deleted_without_loading_them(eraser, django_assert_max_num_queries):
+    store_logs(a_log(*[a_click()] * 6_000))
+    with django_assert_max_num_queries(40):
+        eraser.post(_address("delete", "XYZ456ABC", "ABC123XYZ"))
+    assert (stored_logs(), stored_actions()) == (0, 0)
+
+
+def test_what_is_counted_of_a_users_days_goes_at_once(two_users):
+    day = Action.objects.first().time.date()
+    prepare(Days(day, day))
+    assert Tally.objects.filter(label="private-ann").exists()
+    erasure.erase_user("private-ann")
+    assert not Tally.objects.exists()
+    assert ChangedDay.objects.filter(day=day).exists()
+    prepare(Days(day, day))
+    assert set(Tally.objects.filter(kind="USERS").values_list("label", flat=True)) == {"bob"}
+
+
+def test_the_tallies_of_other_days_stay():
+    store_logs(a_log(a_click(TIME), user="ann"), a_log(a_click("2018-10-25T10:00:00-06:00"), user="bob"))
+    days = Days(*(Action.objects.order_by("time").values_list("time__date", flat=True)))
+    prepare(days)
+    erasure.erase_user("ann")
+    assert set(Tally.objects.values_list("day", flat=True)) == {days.last}
+
+
+def test_erasing_nobody_is_no_error():
+    assert erasure.erase_user("nobody") == Erased()

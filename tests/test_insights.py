@@ -1,0 +1,280 @@
+"""What Insights counts, how it keeps its counts true, and what its addresses answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from logs import tallies
+from logs.models import ChangedDay, TalliedDay, Tally, TallyKind
+from logs.tallies import Days, Progress, prepare
+from logs.wire import format_time
+from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+
+pytestmark = pytest.mark.django_db
+
+DAY = date(2018, 10, 18)
+RANGE = {"from": "2018-10-18", "to": "2018-10-19"}
+
+
+def _at(clock: str, day: int = 18) -> str:
+    """A time on the wire that is so late (UTC) on a day of October 2018."""
+    return format_time(datetime.fromisoformat(f"2018-10-{day}T{clock}+00:00"))
+
+
+@pytest.fixture
+def two_days():
+    store_logs(
+        a_log(
+            a_navigation(_at("00:30:00"), "home", "shop"),
+            a_click(_at("00:31:00"), 52, 11),
+            a_view(_at("00:32:00"), "shoe"),
+            a_navigation(_at("01:00:00"), "shop", "cart"),
+            a_click(_at("01:01:00"), 52, 12),
+            a_click(_at("23:59:59"), -1, 0),
+            user="ann",
+            session="a1",
+        ),
+        a_log(a_click(_at("00:00:00", 19), 52, 11), a_view(_at("05:00:00", 19), "shoe"), user="bob", session="b1"),
+        a_log(a_view(_at("12:00:00", 17), "hat"), user="cat", session="c1"),
+    )
+
+
+@pytest.fixture
+def ask(viewer):
+    """Get a picture's data."""
+
+    def read(picture: str, **query):
+        answer = viewer.get(f"/admin/insights/{picture}.json", {**RANGE, **query})
+        assert answer.status_code == 200, answer.content
+        return answer.json()
+
+    return read
+
+
+def test_the_figures_are_compared_with_the_days_before(two_days, ask):
+    data = ask("figures")
+    assert data["rows"] == [
+        ["Actions", 8, 1, "+700 %"],
+        ["Clicks", 4, 0, "none before"],
+        ["Views", 2, 1, "+100 %"],
+        ["Navigations", 2, 0, "none before"],
+        ["Users", 2, 1, "+100 %"],
+    ]
+    assert "Actions: 8 (+700 %)" in data["summary"]
+    assert data["more"]["rangeBefore"] == "2018-10-16 to 2018-10-17"
+
+
+def test_activity_is_counted_by_hour_and_type_with_its_gaps(two_days, ask):
+    data = ask("activity")
+    assert data["columns"] == ["Hour (UTC)", "Click", "View", "Navigate"]
+    assert len(data["rows"]) == 48
+    busy = {row[0]: row[1:] for row in data["rows"] if any(row[1:])}
+    assert busy == {
+        "2018-10-18 00:00": [1, 1, 1],
+        "2018-10-18 01:00": [1, 0, 1],
+        "2018-10-18 23:00": [1, 0, 0],
+        "2018-10-19 00:00": [1, 0, 0],
+        "2018-10-19 05:00": [0, 1, 0],
+    }
+
+
+@pytest.mark.parametrize(
+    "last, unit, bars", [("2018-10-24", "hour", 168), ("2018-10-25", "day", 8), ("2018-12-31", "week", 11)]
+)
+def test_the_range_decides_the_unit(two_days, ask, last, unit, bars):
+    data = ask("activity", to=last)
+    assert (data["more"]["unit"], len(data["rows"])) == (unit, bars)
+    assert sum(sum(row[1:]) for row in data["rows"]) == 8
+
+
+def test_clicks_are_counted_in_squares(two_days, ask):
+    assert sorted(ask("clicks")["rows"]) == [[-20, 0, 1], [40, 0, 3]]
+
+
+def test_the_page_of_a_click_is_the_one_navigated_to_before(two_days, ask):
+    assert ask("clicks")["more"]["pages"] == [["cart", 2], ["", 1], ["shop", 1]]
+    assert sorted(ask("clicks", page="cart")["rows"]) == [[-20, 0, 1], [40, 0, 1]]
+    assert ask("clicks", page="")["rows"] == [[40, 0, 1]]
+
+
+def test_the_page_is_inferred_over_midnight(ask):
+    store_logs(a_log(a_navigation(_at("23:00:00", 17), "home", "shop"), a_click(_at("00:10:00"))))
+    assert ask("clicks")["more"]["pages"] == [["shop", 1]]
+
+
+def test_one_click_far_away_does_not_shrink_the_others(ask):
+    far = a_click(_at("00:00:00"), 2**53 - 1, -(2**53) + 1)
+    store_logs(a_log(far, *(a_click(_at("00:00:01"), 52, 11) for _ in range(300))))
+    data = ask("clicks")
+    assert data["rows"] == [[40, 0, 300]]
+    assert "1 clicks far from the others" in data["summary"]
+
+
+@pytest.mark.parametrize(
+    "number, cell",
+    [(b"1e-400", 0), (b"-1e-20000", 0), (b"5.2E+1", 40), (b"5200e-2", 40), (b"0." + b"1" * 20_000, 0), (b"-0.5", -20)],
+    ids=["tiny", "tinier", "capital", "shifted", "long", "negative"],
+)
+def test_a_location_may_be_any_number_of_json(post, ask, number, cell):
+    body = (
+        b'[{"userId": "u", "sessionId": "s", "actions": [{"time": "2018-10-18T08:00:00-06:00", "type": "CLICK",'
+        b' "properties": {"locationX": %s, "locationY": 0}}]}]'
+    )
+    assert post(body % number).status_code == 200
+    assert [row[0] for row in ask("clicks")["rows"]] == [cell]
+
+
+def test_the_ways_between_pages_are_counted(two_days, ask):
+    assert ask("flow")["rows"] == [["home", "shop", 1], ["shop", "cart", 1]]
+
+
+def test_only_the_strongest_thirty_ways_are_shown(ask):
+    ways = [a_navigation(_at("00:00:00"), "home", f"page {n}") for n in range(40) for _ in range(n + 1)]
+    store_logs(a_log(*ways))
+    assert [row[2] for row in ask("flow")["rows"]] == list(range(40, 10, -1))
+
+
+def test_the_ids_viewed_most_and_the_busiest_users_are_named(two_days, ask):
+    assert ask("views")["rows"] == [["shoe", 2]]
+    assert ask("users")["rows"] == [["ann", 6], ["bob", 2]]
+    assert ask("users")["summary"] == "The busiest user: ann, 6 actions."
+
+
+def test_one_user_and_some_types_can_be_asked_for(two_days, ask):
+    assert ask("users", types="VIEW")["rows"] == [["ann", 1], ["bob", 1]]
+    assert ask("figures", user="ann")["rows"][0] == ["Actions", 6, 0, "none before"]
+    assert ask("flow", user="bob")["rows"] == []
+    assert ask("clicks", types="VIEW")["summary"] == "Clicks are not among the chosen types."
+    assert [row[0] for row in ask("figures", types="VIEW")["rows"]] == ["Actions", "Views", "Users"]
+
+
+@pytest.mark.parametrize("picture", ["activity", "clicks", "flow", "views", "users"])
+def test_every_mark_links_to_the_rows_behind_it(two_days, ask, viewer, picture):
+    data = ask(picture)
+    assert len(data["links"]) == len(data["rows"])
+    for row, link in zip(data["rows"], data["links"], strict=True):
+        counted = sum(value for value in row[1:] if isinstance(value, int)) if picture == "activity" else row[-1]
+        assert len(viewer.get(link).context["entries"]) == counted, link
+
+
+def test_every_user_asked_for_alone_adds_up_to_everybody(two_days, ask):
+    for picture, key in (("views", 1), ("flow", 2)):
+        alone = Counter()
+        for user in ("ann", "bob"):
+            alone.update({tuple(row[:key]): row[key] for row in ask(picture, user=user)["rows"]})
+        assert alone == {tuple(row[:key]): row[key] for row in ask(picture)["rows"]}
+
+
+def test_today_is_counted_as_it_is(ask, viewer):
+    now = timezone.now().replace(microsecond=0)
+    store_logs(a_log(a_view(format_time(now), "shoe"), a_click(format_time(now))))
+    today = now.date().isoformat()
+    data = viewer.get("/admin/insights/views.json", {"from": today, "to": today}).json()
+    assert data["rows"] == [["shoe", 1]]
+    assert not TalliedDay.objects.exists()
+    assert not ChangedDay.objects.exists()
+
+
+def test_a_past_day_is_counted_once(two_days, django_assert_max_num_queries):
+    assert prepare(Days(DAY, DAY)) == Progress(1, 1)
+    counted = Tally.objects.count()
+    assert counted
+    with django_assert_max_num_queries(2):
+        prepare(Days(DAY, DAY))
+    assert Tally.objects.count() == counted
+
+
+def test_what_comes_late_is_counted_when_it_is_next_asked_for(two_days, ask):
+    assert ask("views")["rows"] == [["shoe", 2]]
+    store_logs(a_log(a_view(_at("10:00:00"), "boot"), user="dan"))
+    cache.clear()
+    assert ask("views")["rows"] == [["shoe", 2], ["boot", 1]]
+    assert not ChangedDay.objects.filter(day__gte=DAY).exists()
+
+
+def test_an_answer_is_kept_for_a_minute(two_days, viewer, django_assert_max_num_queries):
+    first = viewer.get("/admin/insights/views.json", RANGE).json()
+    # The session, its user and that user's permissions: no more.
+    with django_assert_max_num_queries(4):
+        assert viewer.get("/admin/insights/views.json", RANGE).json() == first
+
+
+def test_days_are_counted_a_few_at_a_time(two_days, viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.insights._COUNTING_SECONDS", 0)
+    states = []
+    while not states or states[-1][0] == 202:
+        answer = viewer.get("/admin/insights/figures.json", RANGE)
+        states.append((answer.status_code, answer.json().get("done")))
+    assert states == [(202, 1), (202, 2), (202, 3), (200, None)]
+
+
+def test_a_day_that_two_count_at_once_is_counted_once(two_days):
+    prepare(Days(DAY, DAY))
+    before = Counter(Tally.objects.values_list("kind", "label", "other", "x", "y", "count"))
+    # The second comes when the first is done: it found the day missing, too.
+    tallies._count_day(DAY)
+    assert Counter(Tally.objects.values_list("kind", "label", "other", "x", "y", "count")) == before
+    assert set(Tally.objects.values_list("kind", flat=True)) == set(TallyKind.values)
+
+
+def test_the_command_counts_ahead(two_days, capsys):
+    back = (timezone.now().date() - DAY).days + 1
+    call_command("prepareinsights", days=back)
+    assert TalliedDay.objects.filter(day=DAY).exists()
+    assert capsys.readouterr().out == f"{back - 1 - _open_days()} days are counted.\n"
+    with pytest.raises(CommandError):
+        call_command("prepareinsights", days=0)
+
+
+def _open_days() -> int:
+    return int((timezone.now() - tallies._SETTLED_AFTER).date() != timezone.now().date())
+
+
+def test_the_last_week_is_shown_where_nothing_is_asked_for(viewer, two_days):
+    question = viewer.get("/admin/insights/").context["question"]
+    today = datetime.now(UTC).date()
+    assert question.days == Days(today - timedelta(days=6), today)
+
+
+def test_the_address_holds_the_view(viewer, two_days):
+    answer = viewer.get("/admin/insights/", {**RANGE, "user": "ann", "types": ["VIEW"], "page": "cart"})
+    question = answer.context["question"]
+    assert (question.days, question.user_id) == (Days(DAY, DAY + timedelta(days=1)), "ann")
+    assert (question.types, question.page) == (("VIEW",), "cart")
+    assert 'value="2018-10-18"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "2018-10-19", "to": "2018-10-18"},
+        {"from": "2018-01-01", "to": "2018-12-31"},
+        {"from": "0001-01-01", "to": "0001-01-02"},
+        {"from": "9999-12-30", "to": "9999-12-31"},
+        {"to": "0001-01-02"},
+        {"from": "yesterday"},
+        {"types": "WRONG"},
+        {"user": "\0"},
+    ],
+    ids=str,
+)
+def test_a_range_that_makes_no_sense_is_explained(viewer, two_days, query):
+    assert viewer.get("/admin/insights/activity.json", query).status_code == 400
+    assert "errorlist" in viewer.get("/admin/insights/", query).text
+
+
+def test_another_picture_is_not_found(viewer):
+    assert viewer.get("/admin/insights/anything.json").status_code == 404
+
+
+def test_an_empty_range_says_so(two_days, ask):
+    empty = {"from": "2019-01-01", "to": "2019-01-02"}
+    assert ask("activity", **empty)["summary"] == "No actions in this range."
+    assert ask("views", **empty)["summary"] == "No views in this range."
+    assert ask("clicks", **empty)["summary"] == "No clicks in this range."
