@@ -23,7 +23,11 @@ def snapshot() -> Iterator[None]:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {snapshot_limits()}")
-            yield
+            try:
+                yield
+            finally:
+                # There is nothing to commit; and Django gives a connection that broke up only when it rolls back.
+                transaction.set_rollback(True)
     else:
         # Not atomic(): the connection's transactions are immediate, which would lock writers out.
         with connection.cursor() as cursor:
@@ -31,6 +35,7 @@ def snapshot() -> Iterator[None]:
         try:
             yield
         finally:
-            if connection.connection is not None:
+            # Some errors have ended it already: https://www.sqlite.org/lang_transaction.html
+            if connection.connection is not None and connection.connection.in_transaction:
                 with connection.cursor() as cursor:
                     cursor.execute("ROLLBACK")
