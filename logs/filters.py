@@ -63,15 +63,15 @@ class ActionFilter(django_filters.FilterSet):
         model = Action
         fields: tuple[str, ...] = ()
 
+    @classmethod
+    @functools.cache
+    def form_class(cls) -> type[forms.Form]:
+        """The form that checks the filters' values; django-filter makes the same one again for every request."""
+        fields = {name: filter_.field for name, filter_ in cls.base_filters.items()}
+        return type(f"{cls.__name__}Form", (forms.Form,), fields)
+
     def get_form_class(self) -> type[forms.Form]:
-        return _form_class(type(self))
-
-
-@functools.cache
-def _form_class(filterset: type[ActionFilter]) -> type[forms.Form]:
-    """The form of a filterset, made once: django-filter makes the same one again for every request."""
-    fields = {name: filter_.field for name, filter_ in filterset.base_filters.items()}
-    return type(f"{filterset.__name__}Form", (forms.Form,), fields)
+        return self.form_class()
 
 
 def _refusal(code: ErrorCode) -> ValidationError:

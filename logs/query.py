@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.datastructures import MultiValueDict
 
@@ -60,17 +62,19 @@ class LogQuery:
         if cursor is not None and cursor.order is not self.order:
             refused["cursor"] = ErrorCode.INVALID_CURSOR
         self._rest = cursor.rest if cursor else IdRange()
-        self._filter = ActionFilter(data, Action.objects.all())
-        refused |= _refused_by_filter(self._filter) | _misused(given)
+        self._data = data
+        form = ActionFilter.form_class()(data)
+        refused |= _refused_by_form(form) | _misused(given)
         if refused:
             raise LogStoreError.from_violations(
                 [Violation(refused[name], parameter=_shown(name)) for name in given if name in refused]
             )
+        self._chosen = form.cleaned_data
 
     @property
     def identity(self) -> str:
         """A text that is the same for two queries only if they mean the same."""
-        return repr([self._filter.form.cleaned_data, self.limit, self.order, self._rest])
+        return repr([self._chosen, self.limit, self.order, self._rest])
 
     def page(self) -> Page:
         """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
@@ -85,14 +89,19 @@ class LogQuery:
         """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
         if self.limit is not None or self._rest != IdRange():
             return None
-        chosen = {name: value for name, value in self._filter.form.cleaned_data.items() if value}
+        chosen = {name: value for name, value in self._chosen.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)
         records = fetch_records(lambda: self.records(Page(IdRange()))[: most + 1], shape, parameters)
         return records if len(records) <= most else None
 
+    @cached_property
+    def _filter(self) -> ActionFilter:
+        # Only when it is needed: the SQL of a short answer is known, and a filter set takes as long as its form.
+        return ActionFilter(self._data, Action.objects.all())
+
     def _logs(self) -> QuerySet[Log]:
-        chosen = self._filter.form.cleaned_data
+        chosen = self._chosen
         matching = self._filter.qs.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
         logs = Log.objects.filter(Exists(matching), self._rest.on("id"))
         if self.user_id is not None:
@@ -126,10 +135,10 @@ def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
     return misused
 
 
-def _refused_by_filter(action_filter: ActionFilter) -> dict[str, ErrorCode]:
+def _refused_by_form(form: forms.Form) -> dict[str, ErrorCode]:
     return {
         name: ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER)
-        for name, errors in action_filter.errors.as_data().items()
+        for name, errors in form.errors.as_data().items()
     }
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 
 from rest_framework import renderers
 
-from logs import wire
 from logs.models import ActionRecord
+from logs.wire import format_time
 
 CHUNK_CHARACTERS = 64 * 1024
+# Each may have properties of 32 KiB.
+ACTIONS_AT_ONCE = 100
 
 _encode_string = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -71,9 +73,14 @@ def _pieces(records: Iterable[ActionRecord], layout: Layout) -> Iterator[str]:
     for (_, user_id, session_id), actions in groupby(records, key=itemgetter(0, 1, 2)):
         yield f'{separator}{{"userId":{_encode_string(user_id)},"sessionId":{_encode_string(session_id)},"actions":['
         comma = ""
-        for _, _, _, time, action_type, properties in actions:
+        while some := list(islice(actions, ACTIONS_AT_ONCE)):
             # The type is one of three words and the properties are JSON already: nothing is left to escape.
-            yield f'{comma}{{"time":"{wire.format_time(time)}","type":"{action_type}","properties":{properties}}}'
+            yield comma + ",".join(
+                [
+                    f'{{"time":"{format_time(time)}","type":"{action_type}","properties":{properties}}}'
+                    for _, _, _, time, action_type, properties in some
+                ]
+            )
             comma = ","
         yield "]}" + layout.ending
         separator = layout.separator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from logs.timeouts import limit_transaction
 
 
 class ActionRow(NamedTuple):
-    """A validated action; properties is JSON text."""
+    """A validated action; time is in UTC, properties is JSON text."""
 
     time: datetime
     type: str
@@ -87,7 +86,7 @@ def _append_once(merged: ActionsByLog, count: int, token: Token | None) -> Recei
                 if duplicates is not None:
                     return Receipt(duplicates=duplicates)
             _insert_actions(merged, _upsert_logs(merged))
-            tallies.mark_changed(action.time for actions in merged.values() for action in actions)
+            tallies.mark_changed({action.time.date() for actions in merged.values() for action in actions})
             is_committing = True
     except (OperationalError, InterfaceError) as error:
         if is_committing and is_broken_connection(error):
@@ -115,15 +114,14 @@ def _upsert_logs(merged: ActionsByLog) -> dict[LogKey, int]:
 
 
 def _log_columns(key: LogKey, actions: Sequence[ActionRow]) -> tuple[str, str, object, object, int, int, int]:
-    times = [action.time for action in actions]
-    types = Counter(action.type for action in actions)
+    times, types, _ = zip(*actions, strict=True)
     return (
         *key,
         connection.ops.adapt_datetimefield_value(min(times)),
         connection.ops.adapt_datetimefield_value(max(times)),
-        types[ActionType.CLICK],
-        types[ActionType.VIEW],
-        types[ActionType.NAVIGATE],
+        types.count(ActionType.CLICK),
+        types.count(ActionType.VIEW),
+        types.count(ActionType.NAVIGATE),
     )
 
 

@@ -59,10 +59,9 @@ def start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def mark_changed(times: Iterable[datetime]) -> None:
-    """Mark the days of these aware times as changed, in the transaction that changes their actions."""
+def mark_changed(days: Iterable[date]) -> None:
+    """Mark days (UTC) as changed, in the transaction that changes their actions."""
     today = timezone.now().date()
-    days = {moment.astimezone(UTC).date() for moment in times}
     ChangedDay.objects.bulk_create([ChangedDay(day=day) for day in sorted(days) if day < today])
 
 

@@ -252,7 +252,8 @@ def test_a_scan_of_the_whole_table_would_be_seen(many_logs):
 @pytest.mark.parametrize("query", ["userId=7", f"userId=7&{WINDOW}", "userId=7&types=VIEW", "userId=7&order=newest"])
 def test_one_users_actions_are_read_from_their_index(many_logs, query):
     plan = plan_of_actions(query)
-    assert "action_by_user" in plan
+    # Of a user's actions in a window the database may as well look at the window's, when those are few.
+    assert "action_by_user" in plan or (WINDOW in query and "action_by_time" in plan)
     assert not scans_whole_table(plan, "logs_action")
     assert not scans_whole_table(plan, "logs_log")
 
