@@ -110,14 +110,15 @@ class ActionSerializer(serializers.Serializer):
             refusals.add(ErrorCode.EMPTY_ACTION if action in (None, {}) else invalid, place)
             return None
         action_type, properties, time = action.get("type"), action.get("properties"), action.get("time")
-        for name, value, missing in (
-            ("type", action_type, ErrorCode.MISSING_TYPE_VALUE),
-            ("properties", properties, ErrorCode.MISSING_PROPERTIES_VALUE),
-            ("time", time, ErrorCode.MISSING_TIME_VALUE),
-        ):
-            if not value and value in (None, "", {}):
-                refusals.add(missing, (*place, name))
-                return None
+        if not (action_type and properties and time):
+            for name, value, missing in (
+                ("type", action_type, ErrorCode.MISSING_TYPE_VALUE),
+                ("properties", properties, ErrorCode.MISSING_PROPERTIES_VALUE),
+                ("time", time, ErrorCode.MISSING_TIME_VALUE),
+            ):
+                if value in (None, "", {}):
+                    refusals.add(missing, (*place, name))
+                    return None
         instant = _instant(time)
         if instant is None:
             refusals.add(_forbidden_character(time) or ErrorCode.INVALID_TIME_FORMAT, (*place, "time"))
@@ -125,24 +126,24 @@ class ActionSerializer(serializers.Serializer):
         if type(action_type) is not str or action_type not in _members_by_type:
             refusals.add(_forbidden_character(action_type) or ErrorCode.INVALID_ACTION_TYPE, (*place, "type"))
             return None
-        text = cls._read_properties(properties, action_type, (*place, "properties"), refusals)
+        text = cls._read_properties(properties, action_type, place, refusals)
         return None if text is None else ActionRow(instant, action_type, text)
 
     @staticmethod
     def _read_properties(properties: object, action_type: str, place: Place, refusals: Refusals) -> str | None:
         text = jsontext.encode(properties) if type(properties) is dict else None
         if text is None or _is_too_large(text):
-            refusals.add(_forbidden_character(properties) or ErrorCode.INVALID_PROPERTIES, place)
+            refusals.add(_forbidden_character(properties) or ErrorCode.INVALID_PROPERTIES, (*place, "properties"))
             return None
         are_valid = True
         for name, field in _members_by_type[action_type]:
             fault = field.fault(properties.get(name))
             if fault is not None:
-                refusals.add(fault, (*place, name))
+                refusals.add(fault, (*place, "properties", name))
                 are_valid = False
         # What looks like U+0000 in the text may be an escaped backslash before a u: then no place is found.
         if are_valid and ("\\u0000" in text or jsontext.has_forbidden_character(text)):
-            for forbidden in jsontext.forbidden_places(properties, place):
+            for forbidden in jsontext.forbidden_places(properties, (*place, "properties")):
                 refusals.add(ErrorCode.INVALID_CHARACTER, forbidden)
                 return None
         return text if are_valid else None

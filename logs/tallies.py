@@ -62,7 +62,10 @@ def start_of(day: date) -> datetime:
 def mark_changed(days: Iterable[date]) -> None:
     """Mark days (UTC) as changed, in the transaction that changes their actions."""
     today = timezone.now().date()
-    ChangedDay.objects.bulk_create([ChangedDay(day=day) for day in sorted(days) if day < today])
+    past = [(day,) for day in sorted(days) if day < today]
+    if past:
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO logs_changedday (day) VALUES (%s)", past)
 
 
 def forget(days: Iterable[date]) -> None:
