@@ -42,7 +42,10 @@ window.logsCharts = (() => {
             tooltip: {...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'}},
             legend: {bottom: 0, textStyle: {color: colour.text}},
             grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
-            xAxis: axis(colour, {type: 'category', data: data.rows.map((row) => row[0])}),
+            xAxis: axis(colour, {
+                type: 'category', data: data.rows.map((row) => row[0]),
+                axisLabel: {color: colour.quiet, hideOverlap: true, alignMinLabel: 'left'},
+            }),
             yAxis: axis(colour, {type: 'value', minInterval: 1}),
             series: types.map((type, index) => ({
                 name: data.columns[index + 1], type: 'bar', stack: 'actions', barCategoryGap: '10%',
