@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from json.encoder import encode_basestring
 from typing import TypeAlias, Union
 
 import simplejson
@@ -35,9 +36,7 @@ def _as_written(text: str) -> Decimal:
 
 # Decimal for every number: a float turns 0.10 into 0.1 and 1e400 into infinity, and int() refuses over 4,300 digits.
 _decoder = simplejson.JSONDecoder(parse_int=Decimal, parse_float=_as_written)
-_encoder = simplejson.JSONEncoder(
-    use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
-)
+_encode_other = simplejson.JSONEncoder(allow_nan=False).encode
 
 # PostgreSQL's text can't hold U+0000, and UTF-8 has no lone surrogates.
 _find_forbidden = re.compile("[\0\ud800-\udfff]").search
@@ -65,8 +64,16 @@ def decode(text: str) -> JSONValue:
 
 def encode(value: JSONValue) -> str:
     """Return a value as compact JSON text; characters outside ASCII stay as they are."""
-    # A tenth quicker than encode(), which first looks whether it is a string.
-    return "".join(_encoder.iterencode(value))
+    # The library takes three times as long: it writes such strings in Python, and makes an encoder for each value.
+    if type(value) is str:
+        return encode_basestring(value)
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{encode_basestring(name)}:{encode(member)}" for name, member in value.items()]) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join([encode(member) for member in value]) + "]"
+    return _encode_other(value)
 
 
 def has_forbidden_character(text: str) -> bool:

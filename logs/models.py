@@ -63,7 +63,11 @@ class Log(_KeptByUser):
             # on it would make each of those updates write to every index of the table.
             models.Index(fields=["first_time", "id"], name="log_by_first_time"),
             # The admin's search for ids that begin with a text, under any collation of the database.
-            models.Index(fields=["user_id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops"]),
+            # With the id, because the foreign key of actions is checked by whichever index looks as good while the
+            # table is empty: by the user alone each check would read all of the user's logs.
+            models.Index(
+                fields=["user_id", "id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops", "int8_ops"]
+            ),
             models.Index(fields=["session_id"], name="log_by_session_prefix", opclasses=["varchar_pattern_ops"]),
         ]
         constraints = [

@@ -109,6 +109,8 @@ def ask(settings):
         content_type = environ.pop("content_type", "application/json")
         answer = client.generic(method, path, body, content_type=content_type, **environ)
         content = answer.getvalue()
+        if answer.headers.get("Content-Encoding") == "gzip":
+            content = gzip.decompress(content)
         assert answer.status_code < 500, content
         if answer.status_code >= 400:
             assert (stored_logs(), stored_actions()) == before

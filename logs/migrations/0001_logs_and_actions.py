@@ -84,7 +84,11 @@ class Migration(migrations.Migration):
                 "permissions": [("erase_user", "Can erase everything stored about a user")],
                 "indexes": [
                     models.Index(fields=["first_time", "id"], name="log_by_first_time"),
-                    models.Index(fields=["user_id"], name="log_by_user_prefix", opclasses=["varchar_pattern_ops"]),
+                    models.Index(
+                        fields=["user_id", "id"],
+                        name="log_by_user_prefix",
+                        opclasses=["varchar_pattern_ops", "int8_ops"],
+                    ),
                     models.Index(
                         fields=["session_id"], name="log_by_session_prefix", opclasses=["varchar_pattern_ops"]
                     ),
