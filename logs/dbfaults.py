@@ -42,6 +42,11 @@ def is_broken_connection(error: Error) -> bool:
     return is_postgresql and (not _sqlstate(error) or _sqlstate(error).startswith(("08", "57P")))
 
 
+def is_about_nul(error: ValueError) -> bool:
+    """Whether psycopg2 refused a text that holds U+0000, such as one from a cookie, before PostgreSQL could see it."""
+    return "NUL (0x00)" in str(error)
+
+
 def kind_of(error: Error) -> str:
     """The name of an error for a log line: its own text may quote data."""
     return type(error.__cause__ or error).__name__

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 
-from logs.dbfaults import is_unavailable, kind_of
+from logs.dbfaults import is_about_nul, is_unavailable, kind_of
 from logs.operations import metrics
 
 MAX_VIOLATIONS = 100
@@ -152,6 +152,8 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
             logger.error("database unavailable: %s", kind_of(error))
             return error_response(ErrorCode.STORE_UNAVAILABLE)
+        case ValueError() if is_about_nul(error):
+            return error_response(ErrorCode.INVALID_CHARACTER)
         case Http404() | exceptions.NotFound():
             return error_response(ErrorCode.NOT_FOUND)
         case exceptions.MethodNotAllowed():

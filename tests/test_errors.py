@@ -184,3 +184,18 @@ def test_a_refusal_logs_no_personal_data(client, caplog):
     client.post("/logs/", [a_log(user="Jane Doe", session="\0")], content_type="application/json")
     client.get("/logs/", {"userId": "Jane Doe", "types": "NO"})
     assert "Jane" not in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/admin/", "/admin/login/", "/logs/"])
+def test_a_cookie_with_u_0000_is_no_fault_of_the_store_s(client, address):
+    client.raise_request_exception = False
+    # A quoted cookie may hold any byte, spelled in octal.
+    answer = client.get(address, headers={"Cookie": r'sessionid="\000bcdefghijklmn"'})
+    assert answer.status_code < 400 or refusal(answer) == (400, "INVALID_CHARACTER")
+
+
+def test_a_filter_of_the_admin_with_u_0000_is_no_fault_of_the_store_s(admin_client):
+    admin_client.raise_request_exception = False
+    answer = admin_client.get("/admin/access/apikey/?scope__exact=%00")
+    assert answer.status_code == 200 or refusal(answer) == (400, "INVALID_CHARACTER")

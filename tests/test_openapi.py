@@ -103,6 +103,13 @@ def test_the_page_holds_no_script_or_style_and_asks_no_other_host(client):
             assert b"https://" not in script.content + page.content
 
 
+@pytest.mark.parametrize("address", ["/docs/", "/schema/"])
+def test_options_says_what_may_be_done_with_the_document_and_its_page(client, address):
+    answer = client.options(address)
+    assert answer.status_code == 200
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
 CHECKS = {
     # Two generated requests may share an Idempotency-Key.
     "positive_data_acceptance": {"expected-statuses": ["2xx", "304", "422"]},

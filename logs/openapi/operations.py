@@ -102,7 +102,7 @@ def _read() -> Callable[..., Any]:
             _query("to", time_schema(), "Actions at or before this time."),
             OpenApiParameter(
                 "types",
-                {"type": "array", "items": {"type": "string", "enum": list(ActionType.values)}},
+                {"anyOf": [_array({"type": "string", "enum": list(ActionType.values)}), _array(_EMPTY, maxItems=1)]},
                 description="Any of these types, comma-separated; may be given more than once.",
                 style="form",
                 explode=False,
@@ -132,7 +132,11 @@ def _query(name: str, schema: Schema, description: str) -> OpenApiParameter:
 
 def _or_empty(schema: Schema) -> Schema:
     """A value that means something, or an empty one, which means that there is none."""
-    return {"anyOf": [schema, {"type": "string", "maxLength": 0}]}
+    return {"anyOf": [schema, _EMPTY]}
+
+
+def _array(items: Schema, **limits: int) -> Schema:
+    return {"type": "array", "items": items, **limits}
 
 
 def _header(name: str, schema: Schema, description: str, statuses: Sequence[int] = ()) -> OpenApiParameter:
@@ -142,6 +146,7 @@ def _header(name: str, schema: Schema, description: str, statuses: Sequence[int]
     )
 
 
+_EMPTY: Schema = {"type": "string", "maxLength": 0}
 _RETRY_AFTER = _header("Retry-After", {"type": "integer", "minimum": 0}, "In seconds.", [429, 503])
 
 
