@@ -136,6 +136,6 @@ def test_any_worker_tells_the_figures_of_all(tmp_path):
         for _ in range(20):
             assert server.request("POST", "/logs/", body).status == 200
         for _ in range(10):
-            told = figures(server.request("GET", "/metrics").body)
+            told = figures(server.request("GET", "/metrics").text)
             assert told["logstore_actions_stored_total",] == 60
             assert told["logstore_requests_total", "/logs/", "200", "POST"] == 20

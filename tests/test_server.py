@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from tests.builders import a_log, a_view, gzipped, some_logs, stored_actions, stored_logs
-from tests.processes import GUNICORN, environment, running_server, test_database_url
+from tests.servers import GUNICORN, environment, gunicorn
 
 MAX_BODY_BYTES = 1_000_000
 JSON = {"Content-Type": "application/json"}
@@ -26,10 +26,12 @@ LINE = json.dumps(a_log(a_view())).encode() + b"\n"
 
 
 @pytest.fixture(scope="module")
-def running(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock():
-        url = test_database_url()
-    with running_server(DATABASE_URL=url, LOGSTORE_MAX_BODY_BYTES=str(MAX_BODY_BYTES)) as server:
+def running(tmp_path_factory, django_db_setup, django_db_blocker):
+    log = tmp_path_factory.mktemp("server") / "log"
+    with (
+        django_db_blocker.unblock(),
+        gunicorn(log, WEB_CONCURRENCY="1", LOGSTORE_MAX_BODY_BYTES=str(MAX_BODY_BYTES)) as server,
+    ):
         yield server
 
 
@@ -208,7 +210,7 @@ def test_the_longest_user_fits_into_the_address(server):
 def test_head_has_no_body(server):
     server.request("POST", "/logs/", json.dumps(some_logs(100)), JSON)
     answer = server.request("HEAD", "/logs/?limit=10", headers={"Accept-Encoding": "gzip"})
-    assert (answer.status, answer.body) == (200, b"")
+    assert (answer.status, answer.content) == (200, b"")
     assert 'rel="next"' in answer.headers["Link"]
 
 
@@ -226,8 +228,8 @@ def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
 @pytest.mark.parametrize(
     "url", ["sqlite:////nowhere/at/all.sqlite3", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
 )
-def test_a_database_that_is_away_is_503_at_every_address(url):
-    with running_server(DATABASE_URL=url) as server:
+def test_a_database_that_is_away_is_503_at_every_address(tmp_path, url):
+    with gunicorn(tmp_path / "log", DATABASE_URL=url, WEB_CONCURRENCY="1") as server:
         answers = [
             server.request("GET", "/logs/"),
             server.request("GET", "/logs/?userId=u&limit=1"),
