@@ -113,8 +113,8 @@ def _purge_in_order(selection: Selection) -> Iterator[int]:
 
 def _delete_batch(batch: Sequence[tuple[str, int, int]], days: Iterable[date]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        _lock_logs(cursor, batch)
         tallies.forget(days)
+        _lock_logs(cursor, batch)
         # Only now is it certain that no writer is at work on these logs.
         actions = given({"user_id": user_id, "id": action_id} for user_id, _, action_id in batch)
         cursor.execute(with_given(_DELETE_ACTIONS), [actions])

@@ -69,8 +69,13 @@ def mark_changed(days: Iterable[date]) -> None:
 
 
 def forget(days: Iterable[date]) -> None:
-    """Delete the tallies of days, which hold ids of users, in the transaction that deletes actions of those days."""
+    """Delete the tallies of days, which hold ids of users, in the transaction that deletes actions of those days.
+
+    Waits for whoever counts one of those days: what it has read already would be kept. So call it before anything else
+    in the transaction is locked.
+    """
     ordered = sorted(set(days))
+    _lock(ordered)
     ChangedDay.objects.bulk_create([ChangedDay(day=day) for day in ordered])
     TalliedDay.objects.filter(day__in=ordered).delete()
     Tally.objects.filter(kind__in=TallyKind.values, day__in=ordered).delete()
@@ -176,7 +181,8 @@ def cell_sql(member: str) -> str:
 
 def _count_day(day: date) -> None:
     with transaction.atomic(), _quick_plans():
-        # Both statements make a second one that prepares the same day wait, and then find nothing to do.
+        # A second one that counts the same day waits, and then finds nothing to do.
+        _lock([day])
         changed, _ = ChangedDay.objects.filter(day=day).delete()
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO logs_talliedday (day) VALUES (%s) ON CONFLICT DO NOTHING", [day])
@@ -190,6 +196,19 @@ def _count_day(day: date) -> None:
                     f" SELECT %s, day, label, other, x, y, count FROM ({sql}) AS counted",
                     [kind.value, *parameters],
                 )
+
+
+def _lock(days: Sequence[date]) -> None:
+    """Until the transaction ends, be the only one who makes or deletes the tallies of these days, which are in order.
+
+    SQLite's transaction has locked everything already.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtext('logs_tally'), number) FROM unnest(%s) AS number",
+                [[day.toordinal() for day in days]],
+            )
 
 
 @contextmanager

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection, transaction
 from django.urls import reverse
 
 from logs import erasure, purging
 from logs.erasure import Erased
 from logs.models import Action, ChangedDay, Log, Tally
 from logs.tallies import Days, prepare
+from logs.wire import parse_time
 from tests.builders import (
     TIME,
     a_click,
@@ -135,3 +139,34 @@ def test_the_tallies_of_other_days_stay():
 
 def test_erasing_nobody_is_no_error():
     assert erasure.erase_user("nobody") == Erased()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_already(two_users):
+    day = parse_time(TIME).date()
+
+    def erase() -> Erased:
+        try:
+            return erasure.erase_user("private-ann")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            prepare(Days(day, day))
+            erased = thread.submit(erase)
+            with pytest.raises(TimeoutError):
+                erased.result(timeout=0.5)
+        assert erased.result(timeout=20).logs == 2
+
+    assert not Tally.objects.filter(label="private-ann").exists()
+
+
+def test_insights_show_nothing_of_a_user_from_the_moment_of_the_erasure_on(eraser, two_users):
+    day = parse_time(TIME).date()
+    address = f"{reverse('admin:insights_data', args=['users'])}?from={day}&to={day}"
+    assert "private-ann" in eraser.get(address).content.decode()
+
+    erasure.erase_user("private-ann")
+
+    assert "private-ann" not in eraser.get(address).content.decode()

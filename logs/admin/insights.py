@@ -66,15 +66,18 @@ class InsightsDataView(_ForViewers, View):
         question = _question(form, request.GET)
         if question is None:
             return JsonResponse({"errors": form.errors}, status=400)
+        # Of somebody who was erased nothing may be shown: not even for as long as it is cached.
+        is_about_users = picture == "users" or question.user_id is not None
         key = "insights:" + hashlib.sha256(repr((picture, question)).encode()).hexdigest()
-        data = cache.get(key)
+        data = None if is_about_users else cache.get(key)
         if data is None:
             if question.user_id is None:
                 progress = tallies.prepare(_days_needed(picture, question), _COUNTING_SECONDS)
                 if progress.done < progress.total:
                     return JsonResponse(asdict(progress), status=202)
             data = asdict(PICTURES[picture](question))
-            cache.set(key, data, _CACHED_SECONDS)
+            if not is_about_users:
+                cache.set(key, data, _CACHED_SECONDS)
         return JsonResponse(data, headers={"Cache-Control": "private, no-store"})
 
 
