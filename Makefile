@@ -18,7 +18,6 @@ LOCAL_AUTH = if [ -z "$$LOGSTORE_AUTH" ] && ! grep -qs '^LOGSTORE_AUTH=.' .env; 
 run: setup
 	@$(LOCAL_SECRET); $(LOCAL_AUTH); \
 	$(MANAGE) migrate --verbosity 0 && \
-	echo "The admin is at http://127.0.0.1:$${PORT:-8000}/admin/; make yourself a user with: make manage do=\"createsuperuser\"" && \
 	exec $(BIN)/gunicorn --config python:logstore_project.gunicorn_conf logstore_project.wsgi
 
 test: setup

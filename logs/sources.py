@@ -79,7 +79,7 @@ class Source:
             else:
                 yield from _lines(stream, blank_lines)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise SourceError(f"The gzip stream is broken or cut short: {error}") from None
+            raise SourceError(f"The gzip stream is broken or cut short: {error}.") from None
 
     def __enter__(self) -> Source:
         return self

@@ -1,7 +1,7 @@
 """Counts of what happened on each day (UTC), which Insights reads instead of millions of actions.
 
 A day is counted once, after it is over; one that changes later is marked by whoever changes it and counted anew when it
-is next asked for. So live writes, which are of today, cost nothing, and an answer is never stale.
+is next asked for. So live writes, which are of today, cost nothing, and no count is older than its actions.
 """
 
 from __future__ import annotations

@@ -40,6 +40,13 @@ if not os.environ.get(_FIGURES):
     os.environ[_FIGURES] = tempfile.mkdtemp(prefix=_OURS)
 
 
+def when_ready(server: Arbiter) -> None:
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            print(f"The admin is at http://{address[0]}:{address[1]}/admin/", flush=True)
+    print('Make yourself a user with manage.py createsuperuser (make manage do="createsuperuser").', flush=True)
+
+
 def child_exit(server: Arbiter, worker: Worker) -> None:
     # Not before there is a directory: what it imports looks for one.
     from prometheus_client import multiprocess

@@ -266,3 +266,14 @@ def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1
     assert named in ended.stderr
+
+
+def test_a_start_says_where_the_admin_is_and_how_to_get_in():
+    command = [*GUNICORN, "--bind", "127.0.0.1:0", "logstore_project.wsgi"]
+    with subprocess.Popen(
+        command, cwd=settings.BASE_DIR, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        said = [process.stdout.readline(), process.stdout.readline()]
+        process.terminate()
+    assert said[0].startswith("The admin is at http://127.0.0.1:")
+    assert "createsuperuser" in said[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
@@ -13,6 +14,8 @@ from logs.admin.forms import MAX_DAYS
 
 
 class Command(BaseCommand):
+    # Who may call the API is not the matter of a command.
+    requires_system_checks = [Tags.models]
     help = "Count the days that are new or changed for Insights, which otherwise does so when it is asked for them."
 
     def add_arguments(self, parser: CommandParser) -> None:
