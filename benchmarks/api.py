@@ -82,7 +82,9 @@ def _compare_get(application: Callable) -> None:
 def _measure_memory() -> None:
     command = ["-c", "python:logstore_project.gunicorn_conf", "-b", f"127.0.0.1:{MEMORY_PORT}", "-w", "1"]
     executable = str(Path(sys.executable).with_name("gunicorn"))
-    server = subprocess.Popen([executable, *command, "logstore_project.wsgi"], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [executable, *command, "logstore_project.wsgi"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         address = f"http://127.0.0.1:{MEMORY_PORT}/logs/"
         _wait_for(f"{address}?userId=nobody")

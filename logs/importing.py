@@ -8,10 +8,12 @@ neither of the last two, and not be known before stdin has ended.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from django.db import connection
@@ -105,7 +107,7 @@ class Importer:
             # Of a store that was emptied nothing is stored any more.
             ImportedChunk.objects.filter(~Exists(Log.objects.all())).delete()
         reader = _ChunkReader(logs)
-        with ThreadPoolExecutor(max_workers=1) as validator:
+        with _uncollected(), ThreadPoolExecutor(max_workers=1) as validator:
             for chunk in _one_ahead(self._chunks(reader, validator)):
                 if chunk.known is None:
                     self._store(chunk)
@@ -201,6 +203,18 @@ class _ChunkReader:
 
     def _next_log(self) -> LogText | None:
         return self._waiting.popleft() if self._waiting else next(self._logs, None)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for circles in what is decoded, which has none; that took a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _one_ahead(chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
