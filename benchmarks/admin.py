@@ -35,9 +35,9 @@ def main() -> None:
     from django.conf import settings
 
     from benchmarks.sample import fill
-    from logs import tallies
-    from logs.insights import PICTURES
+    from logs.admin.charts import PICTURES
     from logs.models import Action
+    from logs.store import rollups
 
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
@@ -47,7 +47,7 @@ def main() -> None:
         print(f"filled in {time.perf_counter() - began:.0f} s")
     _measure(_pages())
     # As late in the evening as it gets: a whole day's actions are not counted yet.
-    tallies._SETTLED_AFTER = timedelta(days=1)
+    rollups._SETTLED_AFTER = timedelta(days=1)
     _measure((f"insights, {name}, 7 days, late in the evening", f"/admin/insights/{name}.json") for name in PICTURES)
 
 
@@ -82,8 +82,8 @@ def _pages() -> Iterable[tuple[str, str]]:
 
     from benchmarks.sample import LONG_LOG
     from logs.admin.actions import _by_time
+    from logs.admin.charts import PICTURES
     from logs.admin.logs import _actions_by_time, _logs_by_time
-    from logs.insights import PICTURES
     from logs.models import Action, Log
 
     logs, actions, insights = "/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"

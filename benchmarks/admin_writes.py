@@ -60,8 +60,7 @@ def _measure(name: str) -> list[float]:
 
 
 def _batches(name: str, start: datetime) -> list[float]:
-    from logs import store
-    from logs.store import ActionRow
+    from logs.store.append import ActionRow, append
 
     times = []
     for batch in range(BATCHES):
@@ -77,7 +76,7 @@ def _batches(name: str, start: datetime) -> list[float]:
             for log in range(LOGS_A_BATCH)
         ]
         began = time.perf_counter()
-        store.append(rows)
+        append(rows)
         times.append(1000 * (time.perf_counter() - began))
     return times
 

@@ -158,8 +158,8 @@ def _bare_write(user: str) -> float:
     """Write the rows of a request, made ready beforehand, with the store's own two statements."""
     from django.db import connection
 
-    from logs import store
-    from logs.serializers import LogSerializer
+    from logs.api.serializers import LogSerializer
+    from logs.store import append as store
 
     rows = LogSerializer(data=json.loads(_body(user)), many=True)
     rows.is_valid(raise_exception=True)

@@ -9,16 +9,35 @@ from django.db import models
 from django.db.models import F, FilteredRelation, Q, Value
 from django.db.models.functions import Length
 
-from logs.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField
+from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField
 
 MAX_ID_LENGTH = 255
 MAX_KEY_LENGTH = 255
 
 
 class ActionType(models.TextChoices):
+    """What a user did; each fact about a type stands here once."""
+
     CLICK = "CLICK"
     VIEW = "VIEW"
     NAVIGATE = "NAVIGATE"
+
+    @property
+    def counter(self) -> str:
+        """The column of Log that counts the actions of this type."""
+        return f"{self.value.lower()}_count"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The members that the properties of such an action must have: numbers for a CLICK, otherwise strings."""
+        return _MEMBERS[self]
+
+
+_MEMBERS = {
+    ActionType.CLICK: ("locationX", "locationY"),
+    ActionType.VIEW: ("viewedId",),
+    ActionType.NAVIGATE: ("pageFrom", "pageTo"),
+}
 
 
 def _is_id(field: str) -> Q:
@@ -153,15 +172,15 @@ class Action(_KeptByUser):
                     | Q(
                         *(
                             models.lookups.In(JSONMemberType("properties", Value(member)), json_types)
-                            for member in members
+                            for member in action_type.members
                         )
                     ),
                     name=f"action_{action_type.lower()}_has_its_properties",
                 )
-                for action_type, members, json_types in [
-                    (ActionType.CLICK, ["locationX", "locationY"], JSON_NUMBER),
-                    (ActionType.VIEW, ["viewedId"], JSON_STRING),
-                    (ActionType.NAVIGATE, ["pageFrom", "pageTo"], JSON_STRING),
+                for action_type, json_types in [
+                    (ActionType.CLICK, JSON_NUMBER),
+                    (ActionType.VIEW, JSON_STRING),
+                    (ActionType.NAVIGATE, JSON_STRING),
                 ]
             ),
         ]
@@ -206,8 +225,8 @@ class ImportedChunk(models.Model):
         return self.end
 
 
-class TalliedDay(models.Model):
-    """A day (UTC) whose actions are counted in Tally."""
+class RolledUpDay(models.Model):
+    """A day (UTC) whose actions are counted in Rollup."""
 
     day = models.DateField(primary_key=True)
 
@@ -215,8 +234,8 @@ class TalliedDay(models.Model):
         return self.day.isoformat()
 
 
-class ChangedDay(models.Model):
-    """A mark that a past day's actions changed, so that its tallies must be made anew.
+class StaleDay(models.Model):
+    """A mark that a past day's actions changed, so that its rollups must be made anew.
 
     A row a change, never an update: writers must not wait for each other over a day.
     """
@@ -227,7 +246,7 @@ class ChangedDay(models.Model):
         return self.day.isoformat()
 
 
-class TallyKind(models.TextChoices):
+class RollupKind(models.TextChoices):
     ACTIVITY = "ACTIVITY"
     CLICKS = "CLICKS"
     VIEWS = "VIEWS"
@@ -235,14 +254,14 @@ class TallyKind(models.TextChoices):
     USERS = "USERS"
 
 
-class Tally(models.Model):
+class Rollup(models.Model):
     """How often something happened on a day (UTC): what Insights reads instead of the actions.
 
-    What label, other, x and y mean is up to the kind: see logs.tallies.
+    What label, other, x and y mean is up to the kind: see logs.rollups.
     """
 
     day = models.DateField()
-    kind = models.CharField(max_length=8, choices=TallyKind.choices)
+    kind = models.CharField(max_length=8, choices=RollupKind.choices)
     label = models.TextField()
     other = models.TextField()
     x = models.BigIntegerField()
@@ -250,8 +269,8 @@ class Tally(models.Model):
     count = models.BigIntegerField()
 
     class Meta:
-        # One picture over a range of days; also one day's tallies, to make them anew.
-        indexes = [models.Index(fields=["kind", "day"], name="tally_by_kind_and_day")]
+        # One picture over a range of days; also one day's rollups, to make them anew.
+        indexes = [models.Index(fields=["kind", "day"], name="rollup_by_kind_and_day")]
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.day.isoformat()}"

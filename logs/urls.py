@@ -3,8 +3,8 @@ from __future__ import annotations
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from logs.openapi.docs import DocsView
-from logs.views import LogsView
+from logs.api.schema.docs import DocsView
+from logs.api.views import LogsView
 
 urlpatterns = [
     path("logs/", LogsView.as_view(), name="logs"),

@@ -32,7 +32,7 @@ keepalive = 5
 # A query may name a user of 255 characters, each of them twelve bytes long when it is percent-encoded.
 limit_request_line = 8190
 control_socket_disable = True
-logger_class = "logs.operations.gunicorn_log.GunicornLogger"
+logger_class = "logstore_project.gunicorn_log.GunicornLogger"
 
 # Where the workers add up their figures; what an earlier start counted is not kept.
 _FIGURES, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"

@@ -7,8 +7,8 @@ from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
 from logs.access.rates import Rate
-from logs.operations.loglines import FORMATTERS
 from logstore_project.env import BASE_DIR, env, log_format
+from logstore_project.logging import FORMATTERS
 
 # --- Start -----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.float("LOGSTORE_IDLE_TRANSACTION_TIMEOUT
 INSTALLED_APPS = [
     # Before the admin, whose templates it has some of its own for.
     "logs.apps.LogsConfig",
-    "logs.apps.LogStoreAdminConfig",
+    "logstore_project.apps.LogStoreAdminConfig",
     "django.contrib.auth",
     "django.contrib.humanize",
     "django.contrib.contenttypes",
@@ -122,14 +122,14 @@ INSTALLED_APPS = [
     "logs.access",
 ]
 MIDDLEWARE = [
-    "logs.operations.middleware.RequestMiddleware",
-    "logs.middleware.ErrorBodyMiddleware",
-    "logs.operations.health.HealthMiddleware",
+    "logstore_project.middleware.RequestMiddleware",
+    "logstore_project.middleware.ErrorBodyMiddleware",
+    "logstore_project.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "logs.compression.CompressionMiddleware",
+    "logstore_project.middleware.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -156,9 +156,9 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["logs.access.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["logs.access.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["logs.access.throttling.RateLimit"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.negotiation.ContentNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.api.negotiation.ContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "logs.errors.answer_exception",
+    "EXCEPTION_HANDLER": "logs.api.exceptions.answer_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -169,8 +169,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     # Anybody may know what the store takes; it says nothing of what is in it.
     "SERVE_AUTHENTICATION": [],
-    "PREPROCESSING_HOOKS": ["logs.openapi.operations.without_aliases"],
-    "POSTPROCESSING_HOOKS": ["logs.openapi.components.add_components"],
+    "PREPROCESSING_HOOKS": ["logs.api.schema.operations.without_aliases"],
+    "POSTPROCESSING_HOOKS": ["logs.api.schema.components.add_components"],
     # From our own static files, never another host's.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -200,7 +200,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-CSRF_FAILURE_VIEW = "logs.errors.permission_denied"
+CSRF_FAILURE_VIEW = "logs.api.exceptions.permission_denied"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [csp.SELF],

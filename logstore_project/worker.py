@@ -90,7 +90,8 @@ class Worker(ThreadWorker):
         gunicorn's own answer is HTML, some of it with a status above 500, and its log line quotes the request.
         """
         # Only here: this module is imported before Django has its settings.
-        from logs.errors import ErrorCode, error_response
+        from logs.api.exceptions import error_response
+        from logs.lib.errors import ErrorCode
 
         is_theirs = isinstance(exc, ParseException | ssl.SSLError)
         if is_theirs and not isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName):

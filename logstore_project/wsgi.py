@@ -13,7 +13,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db.backends.signals import connection_created
 from gunicorn.http.errors import ParseException
 
-from logs.timeouts import limit_session
+from logs.lib.transactions import limit_session
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "logstore_project.settings")
 

@@ -14,8 +14,8 @@ from django.http import HttpResponse
 
 from logs.access import keys
 from logs.access.models import ApiKey, Scope
+from logs.api.serializers import LogSerializer
 from logs.models import Action, Log
-from logs.serializers import LogSerializer
 
 TIME = "2018-10-18T21:37:28-06:00"
 

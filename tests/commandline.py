@@ -26,7 +26,8 @@ _SMALL_STEPS = """
 import sys
 import django
 django.setup()
-from logs import importing, purging
+from logs.transfer import importing
+from logs.store import purge as purging
 importing.CHUNK_BYTES = 20_000
 purging.BATCH_ACTIONS = 200
 purging._PAUSE_SECONDS = 0

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from logs.admin import pages
+from logs.lib.times import WIRE_ZONE
 from logs.models import Action
-from logs.wire import WIRE_ZONE
 from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 
 from logs.admin import pages
+from logs.admin.timeline import duration
 from logs.models import Action, Log
-from logs.timeline import duration
 from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
 
 pytestmark = pytest.mark.django_db

@@ -19,8 +19,8 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from logs.lib.times import format_time
 from logs.models import Log
-from logs.wire import format_time
 from tests.builders import a_click, a_log, a_navigation, a_staff_user, a_view, store_logs
 
 pytestmark = pytest.mark.django_db(transaction=True)

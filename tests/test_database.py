@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
+from logs.api.query import LogQuery
 from logs.models import Action, IdempotencyKey, Log
-from logs.query import LogQuery
 from tests.builders import a_click, a_log, a_view, stored_actions
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from logs import wire
-from logs.demo import demo_logs
+from logs.lib import times
+from logs.management.demo import demo_logs
 from tests.builders import stored_actions
 
 OPTIONS = ["--users", 20, "--actions", 2000, "--days", 7, "--seed", 3, "--end", "2018-10-18"]
@@ -54,7 +54,7 @@ def test_without_an_end_the_data_ends_today(manage):
     manage.succeed("demodata", "--actions", 300, "--days", 1)
     days = {json.loads(line)["actions"][0]["time"][:10] for line in manage.export().splitlines()}
     assert len(days) == 1
-    assert abs((date.fromisoformat(days.pop()) - datetime.now(wire.WIRE_ZONE).date()).days) <= 1
+    assert abs((date.fromisoformat(days.pop()) - datetime.now(times.WIRE_ZONE).date()).days) <= 1
 
 
 def test_there_are_exactly_as_many_actions_within_the_days_and_users(logs):

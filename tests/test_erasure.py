@@ -9,11 +9,11 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 from django.urls import reverse
 
-from logs import erasure, purging
-from logs.erasure import Erased
-from logs.models import Action, ChangedDay, Log, Tally
-from logs.tallies import Days, prepare
-from logs.wire import parse_time
+from logs.lib.times import parse_time
+from logs.models import Action, Log, Rollup, StaleDay
+from logs.store import purge as purging
+from logs.store.purge import Erased
+from logs.store.rollups import Days, prepare
 from tests.builders import (
     TIME,
     a_click,
@@ -87,7 +87,7 @@ def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, pa
 def test_everything_goes_in_transactions_of_any_size(monkeypatch, at_once):
     monkeypatch.setattr(purging, "BATCH_ACTIONS", at_once)
     store_logs(*(a_log(*[a_click()] * size, user="ann", session=f"s{size}") for size in (1, 4, 7)), a_log(user="bob"))
-    assert erasure.erase_user("ann") == Erased(logs=3, actions=12)
+    assert purging.erase_user("ann") == Erased(logs=3, actions=12)
     assert (stored_logs(), stored_actions()) == (1, 3)
 
 
@@ -121,24 +121,24 @@ def test_a_log_of_many_actions_is_deleted_without_loading_them(eraser, django_as
 def test_what_is_counted_of_a_users_days_goes_at_once(two_users):
     day = Action.objects.first().time.date()
     prepare(Days(day, day))
-    assert Tally.objects.filter(label="private-ann").exists()
-    erasure.erase_user("private-ann")
-    assert not Tally.objects.exists()
-    assert ChangedDay.objects.filter(day=day).exists()
+    assert Rollup.objects.filter(label="private-ann").exists()
+    purging.erase_user("private-ann")
+    assert not Rollup.objects.exists()
+    assert StaleDay.objects.filter(day=day).exists()
     prepare(Days(day, day))
-    assert set(Tally.objects.filter(kind="USERS").values_list("label", flat=True)) == {"bob"}
+    assert set(Rollup.objects.filter(kind="USERS").values_list("label", flat=True)) == {"bob"}
 
 
-def test_the_tallies_of_other_days_stay():
+def test_the_rollups_of_other_days_stay():
     store_logs(a_log(a_click(TIME), user="ann"), a_log(a_click("2018-10-25T10:00:00-06:00"), user="bob"))
     days = Days(*(Action.objects.order_by("time").values_list("time__date", flat=True)))
     prepare(days)
-    erasure.erase_user("ann")
-    assert set(Tally.objects.values_list("day", flat=True)) == {days.last}
+    purging.erase_user("ann")
+    assert set(Rollup.objects.values_list("day", flat=True)) == {days.last}
 
 
 def test_erasing_nobody_is_no_error():
-    assert erasure.erase_user("nobody") == Erased()
+    assert purging.erase_user("nobody") == Erased()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -147,7 +147,7 @@ def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_alread
 
     def erase() -> Erased:
         try:
-            return erasure.erase_user("private-ann")
+            return purging.erase_user("private-ann")
         finally:
             connection.close()
 
@@ -159,7 +159,7 @@ def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_alread
                 erased.result(timeout=0.5)
         assert erased.result(timeout=20).logs == 2
 
-    assert not Tally.objects.filter(label="private-ann").exists()
+    assert not Rollup.objects.filter(label="private-ann").exists()
 
 
 def test_insights_show_nothing_of_a_user_from_the_moment_of_the_erasure_on(eraser, two_users):
@@ -167,6 +167,6 @@ def test_insights_show_nothing_of_a_user_from_the_moment_of_the_erasure_on(erase
     address = f"{reverse('admin:insights_data', args=['users'])}?from={day}&to={day}"
     assert "private-ann" in eraser.get(address).content.decode()
 
-    erasure.erase_user("private-ann")
+    purging.erase_user("private-ann")
 
     assert "private-ann" not in eraser.get(address).content.decode()

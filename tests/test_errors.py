@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
-from logs.errors import ErrorCode
+from logs.lib.errors import ErrorCode
 from logstore_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
 from tests.builders import a_log, refusal, stored_actions
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.db import connection
 
-from logs.errors import ErrorCode
+from logs.lib.errors import ErrorCode
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.test import Client
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from logs.errors import ErrorCode
+from logs.lib.errors import ErrorCode
 from tests.builders import a_click, a_log, a_navigation, a_view, stored_actions, stored_logs
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from logs.errors import ErrorCode
+from logs.lib.errors import ErrorCode
 from tests.builders import a_log
 
 pytest_plugins = ["tests.fault_fixtures"]

@@ -214,7 +214,7 @@ def test_a_store_that_was_emptied_takes_its_files_again(command, file):
 @pytest.mark.django_db
 def test_a_file_that_has_grown_brings_only_what_is_new(command, file, monkeypatch):
     logs = many_logs(60)
-    monkeypatch.setattr("logs.importing.CHUNK_BYTES", 20_000)
+    monkeypatch.setattr("logs.transfer.importing.CHUNK_BYTES", 20_000)
     for length in (7, 35, 36, 60):
         command("importlogs", file(as_lines(*logs[:length])))
     assert stored_logs() == 60
@@ -224,7 +224,7 @@ def test_a_file_that_has_grown_brings_only_what_is_new(command, file, monkeypatc
 @pytest.mark.django_db
 def test_a_mended_file_keeps_what_was_stored_before_the_bad_line(command, file, monkeypatch):
     logs = many_logs(60)
-    monkeypatch.setattr("logs.importing.CHUNK_BYTES", 20_000)
+    monkeypatch.setattr("logs.transfer.importing.CHUNK_BYTES", 20_000)
     with pytest.raises(CommandError, match="line 41"):
         command("importlogs", file(as_lines(*logs[:40], BAD, *logs[40:])))
     stored = stored_actions()

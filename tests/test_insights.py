@@ -10,10 +10,10 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from logs import tallies
-from logs.models import ChangedDay, TalliedDay, Tally, TallyKind
-from logs.tallies import Days, Progress, prepare
-from logs.wire import format_time
+from logs.lib.times import format_time
+from logs.models import RolledUpDay, Rollup, RollupKind, StaleDay
+from logs.store import rollups
+from logs.store.rollups import Days, Progress, prepare
 from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
 
 pytestmark = pytest.mark.django_db
@@ -177,17 +177,17 @@ def test_today_is_counted_as_it_is(ask, viewer):
     today = now.date().isoformat()
     data = viewer.get("/admin/insights/views.json", {"from": today, "to": today}).json()
     assert data["rows"] == [["shoe", 1]]
-    assert not TalliedDay.objects.exists()
-    assert not ChangedDay.objects.exists()
+    assert not RolledUpDay.objects.exists()
+    assert not StaleDay.objects.exists()
 
 
 def test_a_past_day_is_counted_once(two_days, django_assert_max_num_queries):
     assert prepare(Days(DAY, DAY)) == Progress(1, 1)
-    counted = Tally.objects.count()
+    counted = Rollup.objects.count()
     assert counted
     with django_assert_max_num_queries(2):
         prepare(Days(DAY, DAY))
-    assert Tally.objects.count() == counted
+    assert Rollup.objects.count() == counted
 
 
 def test_what_comes_late_is_counted_when_it_is_next_asked_for(two_days, ask):
@@ -195,7 +195,7 @@ def test_what_comes_late_is_counted_when_it_is_next_asked_for(two_days, ask):
     store_logs(a_log(a_view(_at("10:00:00"), "boot"), user="dan"))
     cache.clear()
     assert ask("views")["rows"] == [["shoe", 2], ["boot", 1]]
-    assert not ChangedDay.objects.filter(day__gte=DAY).exists()
+    assert not StaleDay.objects.filter(day__gte=DAY).exists()
 
 
 def test_an_answer_is_kept_for_a_minute(two_days, viewer, django_assert_max_num_queries):
@@ -216,24 +216,24 @@ def test_days_are_counted_a_few_at_a_time(two_days, viewer, monkeypatch):
 
 def test_a_day_that_two_count_at_once_is_counted_once(two_days):
     prepare(Days(DAY, DAY))
-    before = Counter(Tally.objects.values_list("kind", "label", "other", "x", "y", "count"))
+    before = Counter(Rollup.objects.values_list("kind", "label", "other", "x", "y", "count"))
     # The second comes when the first is done: it found the day missing, too.
-    tallies._count_day(DAY)
-    assert Counter(Tally.objects.values_list("kind", "label", "other", "x", "y", "count")) == before
-    assert set(Tally.objects.values_list("kind", flat=True)) == set(TallyKind.values)
+    rollups._count_day(DAY)
+    assert Counter(Rollup.objects.values_list("kind", "label", "other", "x", "y", "count")) == before
+    assert set(Rollup.objects.values_list("kind", flat=True)) == set(RollupKind.values)
 
 
 def test_the_command_counts_ahead(two_days, capsys):
     back = (timezone.now().date() - DAY).days + 1
     call_command("prepareinsights", days=back)
-    assert TalliedDay.objects.filter(day=DAY).exists()
+    assert RolledUpDay.objects.filter(day=DAY).exists()
     assert capsys.readouterr().out == f"{back - 1 - _open_days()} days are counted.\n"
     with pytest.raises(CommandError):
         call_command("prepareinsights", days=0)
 
 
 def _open_days() -> int:
-    return int((timezone.now() - tallies._SETTLED_AFTER).date() != timezone.now().date())
+    return int((timezone.now() - rollups._SETTLED_AFTER).date() != timezone.now().date())
 
 
 def test_the_last_week_is_shown_where_nothing_is_asked_for(viewer, two_days):

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection
 from django.test import Client
 
-from logs.operations.loglines import ConsoleFormatter, JSONFormatter
+from logstore_project.logging import ConsoleFormatter, JSONFormatter
 from tests.builders import a_click, a_key, a_log, a_view, bearer
 from tests.servers import gunicorn
 

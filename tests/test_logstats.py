@@ -7,7 +7,7 @@ import json
 import pytest
 from django.db import connection
 
-from logs import statistics
+from logs.store import statistics
 from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as limits
 from schemathesis.config import SchemathesisConfig
 
-from logs.errors import ErrorCode
+from logs.lib.errors import ErrorCode
 from tests.builders import stored_actions, stored_logs
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ import json
 import pytest
 from django.test import Client, RequestFactory
 
-from logs.views import LogsView
+from logs.api.views import LogsView
 from tests.builders import a_click, a_log, a_navigation, a_view, gzipped, refusal, stored_actions, stored_logs
 
 pytestmark = pytest.mark.django_db

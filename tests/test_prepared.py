@@ -6,7 +6,7 @@ from itertools import chain, combinations
 
 import pytest
 
-from logs.query import LogQuery
+from logs.api.query import LogQuery
 from tests.builders import a_click, a_log, a_navigation, a_view
 
 pytestmark = pytest.mark.django_db

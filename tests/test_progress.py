@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from logs import progress
-from logs.progress import Progress
+from logs.management import progress
+from logs.management.progress import Progress
 
 
 class Terminal(io.StringIO):

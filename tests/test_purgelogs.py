@@ -14,10 +14,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError
 from django.db import connection
 
-from logs import purging
+from logs.api.serializers import LogSerializer
 from logs.models import Action, Log
-from logs.purging import Selection, purge
-from logs.serializers import LogSerializer
+from logs.store import purge as purging
+from logs.store.purge import Selection, purge
 from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs, stored_actions, stored_logs
 
 EARLY, MIDDLE, LATE = (f"2018-10-{day}T08:00:00-06:00" for day in (10, 15, 20))

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from django.db import connection
 
-from logs.dbfaults import MAX_ATTEMPTS
+from logs.lib.transactions import MAX_ATTEMPTS
 from tests.builders import a_click, a_log, stored_actions, stored_logs
 from tests.server import wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from logs.timeouts import limit_session
+from logs.lib.transactions import limit_session
 from tests.builders import a_click, a_log, a_view
 from tests.cluster import Cluster
 from tests.server import Server, wait_until

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logs import sources
-from logs.sources import Source, SourceError
+from logs.transfer import sources
+from logs.transfer.sources import Source, SourceError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

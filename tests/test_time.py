@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from logs.lib.times import format_time, parse_time
 from logs.models import Action
-from logs.wire import format_time, parse_time
 from tests.builders import a_log, a_view, places, refusal, stored_actions
 
 EXACT = [

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from logs.access import keys
 from logs.access.models import ApiKey, Scope
-from logs.errors import ErrorCode, LogStoreError
+from logs.lib.errors import ErrorCode, LogStoreError
 
 
 class ApiKeyAuthentication(BaseAuthentication):

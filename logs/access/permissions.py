@@ -9,7 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from logs.access.models import Scope
-from logs.errors import ErrorCode, LogStoreError
+from logs.lib.errors import ErrorCode, LogStoreError
 
 if TYPE_CHECKING:
     # It imports this module, which the settings name.

@@ -11,13 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from logs.admin.base import ReadOnlyAdmin
 from logs.admin.export import FORMATS, ActionExport
 from logs.admin.forms import ActionListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.readonly import ReadOnlyAdmin
+from logs.admin.timeline import entries, with_text
 from logs.models import Action, ActionQuerySet, ActionType
-from logs.tallies import cell_sql
-from logs.timeline import entries, with_text
+from logs.store.rollups import cell_sql
 
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.

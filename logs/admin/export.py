@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
 
-from logs import jsontext, wire
+from logs.api.responses import ROWS_AT_ONCE
+from logs.lib import jsontext, times
+from logs.lib.transactions import snapshot
 from logs.models import ActionQuerySet, ActionRecord
-from logs.snapshot import snapshot
-from logs.streaming import ROWS_AT_ONCE
 
 _MEMBERS = ("locationX", "locationY", "viewedId", "pageFrom", "pageTo")
 CSV_COLUMNS = ("time", "userId", "sessionId", "type", *_MEMBERS, "properties")
@@ -61,7 +61,7 @@ def _chunks(records: Iterable[ActionRecord], file_format: FileFormat) -> Iterato
 def _csv_line(record: ActionRecord) -> str:
     properties = jsontext.decode(record.properties)
     return _csv_row(
-        wire.format_time(record.time),
+        times.format_time(record.time),
         _plain(record.user_id),
         _plain(record.session_id),
         record.type,
@@ -93,7 +93,7 @@ def _ndjson_line(record: ActionRecord) -> str:
         {
             "userId": record.user_id,
             "sessionId": record.session_id,
-            "time": wire.format_time(record.time),
+            "time": times.format_time(record.time),
             "type": record.type,
         },
         ensure_ascii=False,

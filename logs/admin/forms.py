@@ -9,11 +9,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from logs.api.serializers import MAX_TEXT_LENGTH
 from logs.models import MAX_ID_LENGTH, ActionType
-from logs.serializers import MAX_TEXT_LENGTH
-from logs.tallies import CELL_SIZE, Days
+from logs.store.rollups import CELL_SIZE, MAX_DAYS, Days
 
-MAX_DAYS = 92
 DEFAULT_DAYS = 7
 
 

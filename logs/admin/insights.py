@@ -14,11 +14,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views import View
 
-from logs import tallies
+from logs.admin.charts import PICTURES, Question
 from logs.admin.forms import InsightsForm
-from logs.insights import PICTURES, Question
 from logs.models import Action, ActionType
-from logs.tallies import Days
+from logs.store import rollups
+from logs.store.rollups import Days
 
 _CACHED_SECONDS = 60
 # A request that finds days not counted yet counts some of them and says how far it came; the page asks again.
@@ -72,7 +72,7 @@ class InsightsDataView(_ForViewers, View):
         data = None if is_about_users else cache.get(key)
         if data is None:
             if question.user_id is None:
-                progress = tallies.prepare(_days_needed(picture, question), _COUNTING_SECONDS)
+                progress = rollups.prepare(_days_needed(picture, question), _COUNTING_SECONDS)
                 if progress.done < progress.total:
                     return JsonResponse(asdict(progress), status=202)
             data = asdict(PICTURES[picture](question))

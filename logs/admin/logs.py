@@ -13,14 +13,14 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-import logs.lookups  # noqa: F401  registers begins_with
-from logs import erasure
+import logs.lib.fields  # noqa: F401  registers begins_with
+from logs.admin.base import ReadOnlyAdmin
 from logs.admin.forms import LogListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.readonly import ReadOnlyAdmin
-from logs.erasure import Erased
+from logs.admin.timeline import duration, entries, marks, with_text
 from logs.models import Action, ActionType, Log
-from logs.timeline import duration, entries, marks, with_text
+from logs.store import purge
+from logs.store.purge import Erased
 
 # Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
 _FEW_HITS = 1_000
@@ -99,7 +99,7 @@ class LogAdmin(ReadOnlyAdmin):
         self.require("view_log", "delete_log", request=request)
         log = _log_or_404(object_id)
         if request.method == "POST":
-            erased = erasure.delete_log(log.user_id, log.id)
+            erased = purge.delete_log(log.user_id, log.id)
             return self._done(request, log, f"Log {log.id}", erased)
         return self._confirmation(request, log, "Delete this log", Erased(1, log.action_count), is_whole_user=False)
 
@@ -108,8 +108,8 @@ class LogAdmin(ReadOnlyAdmin):
         self.require("view_log", "erase_user", request=request)
         log = _log_or_404(log_id)
         if request.method == "POST":
-            return self._done(request, log, "A user", erasure.erase_user(log.user_id))
-        stored = erasure.what_is_stored_of(log.user_id)
+            return self._done(request, log, "A user", purge.erase_user(log.user_id))
+        stored = purge.what_is_stored_of(log.user_id)
         return self._confirmation(request, log, "Erase this user", stored, is_whole_user=True)
 
     def _confirmation(

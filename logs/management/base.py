@@ -13,11 +13,11 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.db import InterfaceError, OperationalError, connection
 
-from logs import wire
-from logs.errors import ErrorCode, LogStoreError
-from logs.jsontext import has_forbidden_character
+from logs.lib import times
+from logs.lib.errors import ErrorCode, LogStoreError
+from logs.lib.jsontext import has_forbidden_character
+from logs.management.progress import Progress
 from logs.models import Log
-from logs.progress import Progress
 
 # What a shell reports for a program that a signal ended. https://tldp.org/LDP/abs/html/exitcodes.html
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -69,7 +69,7 @@ class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
 def time_argument(text: str) -> datetime:
     """Return the instant of a command's argument, in the format of the wire."""
     try:
-        return wire.parse_time(text)
+        return times.parse_time(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r}: {ErrorCode.INVALID_TIME_FORMAT.sentence}") from None
 

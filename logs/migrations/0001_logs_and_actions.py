@@ -3,7 +3,7 @@ import django.db.models.functions.text
 import django.db.models.lookups
 from django.db import migrations, models
 
-import logs.fields
+import logs.lib.fields
 
 
 def add_foreign_key(apps, schema_editor):
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="ChangedDay",
+            name="StaleDay",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("day", models.DateField(db_index=True)),
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name="TalliedDay",
+            name="RolledUpDay",
             fields=[
                 ("day", models.DateField(primary_key=True, serialize=False)),
             ],
@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Tally",
+            name="Rollup",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("day", models.DateField()),
@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                 ("count", models.BigIntegerField()),
             ],
             options={
-                "indexes": [models.Index(fields=["kind", "day"], name="tally_by_kind_and_day")],
+                "indexes": [models.Index(fields=["kind", "day"], name="rollup_by_kind_and_day")],
             },
         ),
         migrations.CreateModel(
@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
                         choices=[("CLICK", "Click"), ("VIEW", "View"), ("NAVIGATE", "Navigate")], max_length=8
                     ),
                 ),
-                ("properties", logs.fields.JSONTextField()),
+                ("properties", logs.lib.fields.JSONTextField()),
                 (
                     "log",
                     models.ForeignObject(
@@ -191,11 +191,11 @@ class Migration(migrations.Migration):
                             models.Q(("type", "CLICK"), _negated=True),
                             models.Q(
                                 django.db.models.lookups.In(
-                                    logs.fields.JSONMemberType("properties", models.Value("locationX")),
+                                    logs.lib.fields.JSONMemberType("properties", models.Value("locationX")),
                                     ("number", "integer", "real"),
                                 ),
                                 django.db.models.lookups.In(
-                                    logs.fields.JSONMemberType("properties", models.Value("locationY")),
+                                    logs.lib.fields.JSONMemberType("properties", models.Value("locationY")),
                                     ("number", "integer", "real"),
                                 ),
                             ),
@@ -207,7 +207,8 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             models.Q(("type", "VIEW"), _negated=True),
                             django.db.models.lookups.In(
-                                logs.fields.JSONMemberType("properties", models.Value("viewedId")), ("string", "text")
+                                logs.lib.fields.JSONMemberType("properties", models.Value("viewedId")),
+                                ("string", "text"),
                             ),
                             _connector="OR",
                         ),
@@ -218,11 +219,12 @@ class Migration(migrations.Migration):
                             models.Q(("type", "NAVIGATE"), _negated=True),
                             models.Q(
                                 django.db.models.lookups.In(
-                                    logs.fields.JSONMemberType("properties", models.Value("pageFrom")),
+                                    logs.lib.fields.JSONMemberType("properties", models.Value("pageFrom")),
                                     ("string", "text"),
                                 ),
                                 django.db.models.lookups.In(
-                                    logs.fields.JSONMemberType("properties", models.Value("pageTo")), ("string", "text")
+                                    logs.lib.fields.JSONMemberType("properties", models.Value("pageTo")),
+                                    ("string", "text"),
                                 ),
                             ),
                             _connector="OR",

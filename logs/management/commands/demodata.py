@@ -10,11 +10,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from logs import jsontext, wire
-from logs.demo import demo_logs
-from logs.importing import Importer, ImportResult
+from logs.lib import jsontext, times
 from logs.management.base import MaintenanceCommand, count_argument
-from logs.sources import LogText
+from logs.management.demo import demo_logs
+from logs.transfer.importing import Importer, ImportResult
+from logs.transfer.sources import LogText
 
 MAX_DAYS = 3650
 
@@ -53,7 +53,7 @@ class Command(MaintenanceCommand):
         )
 
     def handle(self, *, users: int, actions: int, days: int, seed: int, end: date | None, **options: Any) -> None:
-        last = end or timezone.now().astimezone(wire.WIRE_ZONE).date()
+        last = end or timezone.now().astimezone(times.WIRE_ZONE).date()
         if days > min(MAX_DAYS, last.toordinal() - 1):
             raise CommandError(f"--days: at most {min(MAX_DAYS, last.toordinal() - 1):,}.")
         with self.progress("demodata", "actions", actions) as progress:

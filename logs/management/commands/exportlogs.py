@@ -11,15 +11,15 @@ from urllib.parse import urlencode
 
 from django.core.management.base import CommandError, CommandParser
 
-from logs.errors import ErrorCode
-from logs.exporting import Writable, complete_file, gzipped, render_csv
+from logs.api.query import LogQuery
+from logs.api.renderers import ARRAY, LINES, render
+from logs.api.responses import ROWS_AT_ONCE
+from logs.lib.errors import ErrorCode
+from logs.lib.transactions import snapshot
 from logs.management.base import MaintenanceCommand, user_argument
+from logs.management.progress import Progress
 from logs.models import ActionRecord
-from logs.progress import Progress
-from logs.query import LogQuery
-from logs.renderers import ARRAY, LINES, render
-from logs.snapshot import snapshot
-from logs.streaming import ROWS_AT_ONCE
+from logs.transfer.exporting import Writable, complete_file, gzipped, render_csv
 
 _HELP = """\
 Write logs to a file, or to stdout, in the order and form in which GET /logs/ answers.

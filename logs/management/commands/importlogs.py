@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
 
-from logs import jsontext
-from logs.errors import MAX_VIOLATIONS
-from logs.importing import Importer, ImportResult, RefusedImportError, Reject
+from logs.lib import jsontext
+from logs.lib.errors import MAX_VIOLATIONS
 from logs.management.base import MaintenanceCommand
-from logs.sources import Source, SourceError
+from logs.transfer.importing import Importer, ImportResult, RefusedImportError, Reject
+from logs.transfer.sources import Source, SourceError
 
 _SHOWN_REJECTS = 10
 

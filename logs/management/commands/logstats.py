@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from logs import wire
+from logs.lib import times
 from logs.management.base import MaintenanceCommand, count_argument
-from logs.statistics import Figure, Statistics, collect
+from logs.store.statistics import Figure, Statistics, collect
 
 _HELP = """\
 Tell what the store holds: totals, actions by type, by day of UTC and of the busiest users, size on disk, span of time.
@@ -50,8 +50,8 @@ def _as_json(statistics: Statistics) -> str:
             "byType": {name: _figure(figure) for name, figure in statistics.by_type.items()},
             "byDay": {day.isoformat(): _figure(figure) for day, figure in statistics.by_day.items()},
             "busiestUsers": [{"userId": user, **_figure(figure)} for user, figure in statistics.busiest_users.items()],
-            "firstTime": statistics.first_time and wire.format_time(statistics.first_time),
-            "lastTime": statistics.last_time and wire.format_time(statistics.last_time),
+            "firstTime": statistics.first_time and times.format_time(statistics.first_time),
+            "lastTime": statistics.last_time and times.format_time(statistics.last_time),
             "bytesOnDisk": statistics.size,
         },
         ensure_ascii=False,
@@ -72,8 +72,8 @@ def _as_text(statistics: Statistics) -> str:
     ]
     if statistics.first_time and statistics.last_time:
         rows += [
-            ("First action", wire.format_time(statistics.first_time)),
-            ("Last action", wire.format_time(statistics.last_time)),
+            ("First action", times.format_time(statistics.first_time)),
+            ("Last action", times.format_time(statistics.last_time)),
             ("", ""),
             ("Day (UTC)", "Actions"),
             *((f"  {day}", figure) for day, figure in statistics.by_day.items()),

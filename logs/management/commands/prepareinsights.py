@@ -9,8 +9,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from logs import tallies
-from logs.admin.forms import MAX_DAYS
+from logs.store import rollups
 
 
 class Command(BaseCommand):
@@ -19,11 +18,13 @@ class Command(BaseCommand):
     help = "Count the days that are new or changed for Insights, which otherwise does so when it is asked for them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=int, default=MAX_DAYS, help=f"how many days back (default: {MAX_DAYS})")
+        parser.add_argument(
+            "--days", type=int, default=rollups.MAX_DAYS, help=f"how many days back (default: {rollups.MAX_DAYS})"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["days"] <= 10_000:
             raise CommandError("--days must be 1 to 10000.")
         today = timezone.now().date()
-        progress = tallies.prepare(tallies.Days(today - timedelta(days=options["days"] - 1), today))
+        progress = rollups.prepare(rollups.Days(today - timedelta(days=options["days"] - 1), today))
         self.stdout.write(f"{progress.total} days are counted.")

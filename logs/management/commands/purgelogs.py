@@ -13,7 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from logs.management.base import MaintenanceCommand, time_argument, user_argument
-from logs.purging import Selection, purge
+from logs.store.purge import Selection, purge
 
 _HELP = """\
 Delete actions that are older than a time, or everything of some users, and the logs that are left empty.

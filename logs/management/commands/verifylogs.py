@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from logs.management.base import MaintenanceCommand
-from logs.statistics import count_of_logs
-from logs.verification import repair, verify
+from logs.management.verification import repair, verify
+from logs.store.statistics import count_of_logs
 
 _HELP = """\
 Check what is stored: the properties of every action by the rules of POST /logs/, logs without actions, actions whose

@@ -1,0 +1,102 @@
+"""How each exception is answered: the contract's error body, for the API's views and for what Django refuses itself."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation
+from django.db import Error as DatabaseError
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from rest_framework import exceptions
+
+from logs.lib import metrics
+from logs.lib.database import is_about_nul, is_unavailable, kind_of
+from logs.lib.errors import MAX_VIOLATIONS, ErrorCode, LogStoreError, Violation
+
+RETRY_AFTER_SECONDS = 5
+
+logger = logging.getLogger(__name__)
+
+
+def error_response(
+    code: ErrorCode, detail: str = "", violations: Sequence[Violation] = (), headers: dict[str, str] | None = None
+) -> JsonResponse:
+    """Return the contract's error body; a 401 always says what to send, STORE_UNAVAILABLE when to come back."""
+    metrics.REFUSALS.labels(code.name).inc()
+    headers = dict(headers or {})
+    if code is ErrorCode.STORE_UNAVAILABLE:
+        headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    if code.status == 401:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return JsonResponse(
+        {
+            "success": False,
+            "code": code.name,
+            "detail": detail or code.sentence,
+            "errors": [violation.as_json() for violation in violations[:MAX_VIOLATIONS]],
+        },
+        status=code.status,
+        headers=headers,
+    )
+
+
+def answer_exception(error: Exception, context: object = None) -> JsonResponse | None:
+    """Answer an exception with the contract's error body; None for one that is a fault of ours.
+
+    Django REST Framework's EXCEPTION_HANDLER, also called for what is raised outside its views.
+    """
+    match error:
+        case LogStoreError():
+            return error_response(error.code, error.detail, error.violations)
+        case DatabaseError() if is_unavailable(error):
+            metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
+            logger.error("database unavailable: %s", kind_of(error))
+            return error_response(ErrorCode.STORE_UNAVAILABLE)
+        case ValueError() if is_about_nul(error):
+            return error_response(ErrorCode.INVALID_CHARACTER)
+        case Http404() | exceptions.NotFound():
+            return error_response(ErrorCode.NOT_FOUND)
+        case exceptions.MethodNotAllowed():
+            return error_response(ErrorCode.METHOD_NOT_ALLOWED)
+        case exceptions.NotAcceptable():
+            return error_response(ErrorCode.NOT_ACCEPTABLE)
+        case exceptions.UnsupportedMediaType():
+            return error_response(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+        case exceptions.Throttled():
+            return error_response(ErrorCode.THROTTLED, headers={"Retry-After": str(int(error.wait or 1))})
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return error_response(ErrorCode.PERMISSION_DENIED)
+        case UnreadablePostError():
+            return error_response(ErrorCode.INVALID_JSON, "The body broke off.")
+        case DisallowedHost():
+            return error_response(ErrorCode.INVALID_PARAMETER, "The Host header is not one of ALLOWED_HOSTS.")
+        case SuspiciousOperation():
+            return error_response(ErrorCode.INVALID_PARAMETER)
+        case _:
+            return None
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Answer what Django refuses before any view is asked, such as a Host that is not ours."""
+    return answer_exception(exception) or error_response(ErrorCode.INVALID_PARAMETER)
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> JsonResponse:
+    """Answer a 403 from outside the API; also Django's CSRF_FAILURE_VIEW."""
+    return error_response(ErrorCode.PERMISSION_DENIED)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Answer an address that is not there."""
+    return error_response(ErrorCode.NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Answer an exception that nothing else answered, without a word of it: it is in the log."""
+    error = sys.exc_info()[1]
+    answer = answer_exception(error) if isinstance(error, Exception) else None
+    if answer is None and isinstance(error, DatabaseError):
+        metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
+    return answer or error_response(ErrorCode.INTERNAL_ERROR)

@@ -1,0 +1,78 @@
+"""Which actions an answer holds: the django-filter FilterSet over actions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import datetime
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+
+from logs.lib import times
+from logs.lib.errors import ErrorCode
+from logs.models import Action, ActionType
+
+
+class TimeField(forms.CharField):
+    """A time on the wire; a space is the plus sign that it was before decoding."""
+
+    def clean(self, value: str | None) -> datetime | None:
+        if not value:
+            return None
+        try:
+            return times.parse_time(value.replace(" ", "+"))
+        except ValueError:
+            raise _refusal(ErrorCode.INVALID_TIME_FORMAT) from None
+
+
+class TypesField(forms.Field):
+    """Types, comma-separated in each of any number of values."""
+
+    widget = forms.MultipleHiddenInput
+
+    def clean(self, value: Sequence[str] | None) -> list[str]:
+        types = [name for text in value or () if text for name in text.split(",")]
+        if not set(types) <= set(ActionType.values):
+            raise _refusal(ErrorCode.INVALID_ACTION_TYPE)
+        return sorted(set(types))
+
+
+class TimeFilter(django_filters.Filter):
+    field_class = TimeField
+
+
+class TypesFilter(django_filters.Filter):
+    field_class = TypesField
+
+
+class ActionFilter(django_filters.FilterSet):
+    """The filters of GET /logs/ and of every command and page that chooses actions.
+
+    A refused value is a ValidationError in `errors` whose code is the name of an ErrorCode.
+    """
+
+    userId = django_filters.CharFilter(field_name="user_id", strip=False)
+    # `from` is a word of Python's.
+    locals()["from"] = TimeFilter(field_name="time", lookup_expr="gte")
+    to = TimeFilter(field_name="time", lookup_expr="lte")
+    types = TypesFilter(field_name="type", lookup_expr="in")
+
+    class Meta:
+        model = Action
+        fields: tuple[str, ...] = ()
+
+    @classmethod
+    @functools.cache
+    def form_class(cls) -> type[forms.Form]:
+        """The form that checks the filters' values; django-filter makes the same one again for every request."""
+        fields = {name: filter_.field for name, filter_ in cls.base_filters.items()}
+        return type(f"{cls.__name__}Form", (forms.Form,), fields)
+
+    def get_form_class(self) -> type[forms.Form]:
+        return self.form_class()
+
+
+def _refusal(code: ErrorCode) -> ValidationError:
+    return ValidationError(code.sentence, code=code.name)

@@ -1,0 +1,81 @@
+"""Idempotency keys: which batch came before, so that a repeat stores nothing more.
+
+After https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+from rest_framework.request import Request
+
+from logs.lib.errors import ErrorCode, LogStoreError
+from logs.models import MAX_KEY_LENGTH, IdempotencyKey
+
+REMEMBERED_FOR = timedelta(hours=24)
+_FORGOTTEN_AT_ONCE = 100
+
+_is_key = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}").fullmatch
+
+
+@dataclass(frozen=True)
+class IdempotencyToken:
+    """What tells a repeat: the key, whose it is, and the SHA-256 of the decompressed body in hexadecimal."""
+
+    owner: str
+    key: str
+    body_digest: str
+
+    def remember(self, action_count: int) -> int | None:
+        """Remember a new key within the batch's transaction and return None; otherwise as recall.
+
+        Waits for a transaction that is about to remember the same key. Forgets a few keys that are old enough.
+        """
+        known, is_new = IdempotencyKey.objects.get_or_create(
+            owner=self.owner,
+            key=self.key,
+            defaults={"body_digest": self.body_digest, "action_count": action_count},
+        )
+        if not is_new:
+            return _count_of_same_body(known, self)
+        _forget_old_keys()
+        return None
+
+
+def token_of(request: Request) -> IdempotencyToken | None:
+    """Return the token of a request whose body has been parsed, None where it has no Idempotency-Key.
+
+    Raises LogStoreError for a key that is not 1 to MAX_KEY_LENGTH printable ASCII characters.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _is_key(key):
+        raise LogStoreError(ErrorCode.INVALID_IDEMPOTENCY_KEY)
+    owner = "" if request.auth is None else str(request.auth.pk)
+    return IdempotencyToken(owner, key, getattr(request, "body_digest", ""))
+
+
+def recall(token: IdempotencyToken) -> int | None:
+    """Return how many actions came before under the token's key, None if it is new.
+
+    Raises LogStoreError when the key came with another body.
+    """
+    known = IdempotencyKey.objects.filter(owner=token.owner, key=token.key).first()
+    return None if known is None else _count_of_same_body(known, token)
+
+
+def _count_of_same_body(known: IdempotencyKey, token: IdempotencyToken) -> int:
+    if known.body_digest != token.body_digest:
+        raise LogStoreError(ErrorCode.IDEMPOTENCY_KEY_REUSED)
+    return known.action_count
+
+
+def _forget_old_keys() -> None:
+    old = IdempotencyKey.objects.filter(created__lt=timezone.now() - REMEMBERED_FOR)
+    # Skipping what another batch is forgetting: nobody waits for it.
+    ids = old.select_for_update(skip_locked=True).values_list("id", flat=True)[:_FORGOTTEN_AT_ONCE]
+    IdempotencyKey.objects.filter(id__in=list(ids)).delete()

@@ -1,0 +1,153 @@
+"""The query string of GET /logs/: every parameter checked, then what it chooses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from django import forms
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.datastructures import MultiValueDict
+
+from logs.api.filters import ActionFilter
+from logs.api.pagination import MAX_LIMIT, Cursor, IdRange, Order, Page, find_page
+from logs.lib.errors import ErrorCode, LogStoreError, Violation
+from logs.lib.jsontext import has_forbidden_character
+from logs.models import Action, ActionRecord, Log
+from logs.store.read import fetch_records
+
+T = TypeVar("T")
+
+PARAMETERS = (*ActionFilter.base_filters, "limit", "cursor", "order", "format")
+_REPEATABLE = {"types"}
+
+_is_number = re.compile("[0-9]{1,9}").fullmatch
+
+
+class Format(StrEnum):
+    """The formats that `format` may name: those of the renderers."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+class LogQuery:
+    """A checked query string and what it chooses.
+
+    query_string: as WSGI hands it over, percent-encoded.
+    Raises LogStoreError with one violation a parameter, in the order in which they came.
+    """
+
+    def __init__(self, query_string: str) -> None:
+        given = _parse(query_string)
+        data = MultiValueDict({name: [value for value in values if value] for name, values in given.items()})
+        refused: dict[str, ErrorCode] = {}
+
+        def read(name: str, parse: Callable[[str], T], code: ErrorCode = ErrorCode.INVALID_PARAMETER) -> T | None:
+            try:
+                return parse(data[name]) if data.get(name) else None
+            except ValueError:
+                refused[name] = code
+                return None
+
+        self.user_id: str | None = data.get("userId") or None
+        self.limit = read("limit", _parse_limit)
+        self.order = read("order", Order) or Order.OLDEST
+        read("format", Format)
+        cursor = read("cursor", Cursor.decode, ErrorCode.INVALID_CURSOR)
+        if cursor is not None and cursor.order is not self.order:
+            refused["cursor"] = ErrorCode.INVALID_CURSOR
+        self._rest = cursor.rest if cursor else IdRange()
+        self._data = data
+        form = ActionFilter.form_class()(data)
+        refused |= _refused_by_form(form) | _misused(given)
+        if refused:
+            raise LogStoreError.from_violations(
+                [Violation(refused[name], parameter=_shown(name)) for name in given if name in refused]
+            )
+        self._chosen = form.cleaned_data
+
+    @property
+    def identity(self) -> str:
+        """A text that is the same for two queries only if they mean the same."""
+        return repr([self._chosen, self.limit, self.order, self._rest])
+
+    def page(self) -> Page:
+        """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
+        return Page(self._rest) if self.limit is None else find_page(self._logs(), self.order, self.limit)
+
+    def records(self, page: Page) -> QuerySet[Action, ActionRecord]:
+        """The matching actions of a page, in the order of the answer."""
+        newest_first = self.order is Order.NEWEST
+        return self._filter.qs.in_log_order(newest_first, page.ids.on("log__id")).records()
+
+    def short_records(self, most: int) -> list[ActionRecord] | None:
+        """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
+        if self.limit is not None or self._rest != IdRange():
+            return None
+        chosen = {name: value for name, value in self._chosen.items() if value}
+        parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
+        shape = (self.order, most, len(parameters), *chosen)
+        records = fetch_records(lambda: self.records(Page(IdRange()))[: most + 1], shape, parameters)
+        return records if len(records) <= most else None
+
+    @cached_property
+    def _filter(self) -> ActionFilter:
+        # Only when it is needed: the SQL of a short answer is known, and a filter set takes as long as its form.
+        return ActionFilter(self._data, Action.objects.all())
+
+    def _logs(self) -> QuerySet[Log]:
+        chosen = self._chosen
+        matching = self._filter.qs.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
+        logs = Log.objects.filter(Exists(matching), self._rest.on("id"))
+        if self.user_id is not None:
+            logs = logs.filter(user_id=self.user_id)
+        # What a log says of its actions spares a look at them.
+        if chosen["from"]:
+            logs = logs.filter(last_time__gte=chosen["from"])
+        if chosen["to"]:
+            logs = logs.filter(first_time__lte=chosen["to"])
+        return logs.order_by("-id" if self.order is Order.NEWEST else "id")
+
+
+def _parse(query_string: str) -> dict[str, list[str]]:
+    # WSGI hands bytes over as Latin-1. Bytes that are not UTF-8 become lone surrogates, which no parameter takes.
+    text = query_string.encode("latin-1").decode("utf-8", "surrogateescape")
+    given: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
+        given.setdefault(name, []).append(value)
+    return given
+
+
+def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
+    misused = {}
+    for name, values in given.items():
+        if name not in PARAMETERS:
+            misused[name] = ErrorCode.UNKNOWN_PARAMETER
+        elif len(values) > 1 and name not in _REPEATABLE:
+            misused[name] = ErrorCode.INVALID_PARAMETER
+        elif name == "userId" and has_forbidden_character(values[0]):
+            misused[name] = ErrorCode.INVALID_CHARACTER
+    return misused
+
+
+def _refused_by_form(form: forms.Form) -> dict[str, ErrorCode]:
+    return {
+        name: ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER)
+        for name, errors in form.errors.as_data().items()
+    }
+
+
+def _parse_limit(text: str) -> int:
+    if not _is_number(text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise ValueError("not a limit")
+    return int(text)
+
+
+def _shown(name: str) -> str:
+    """A parameter's name as an answer can hold it: a lone surrogate stands for a byte that is not UTF-8."""
+    return name.encode(errors="replace").decode()

@@ -1,0 +1,180 @@
+"""The schemas that the operations name, made from the serializers' declared fields and the table of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from django.conf import settings
+from rest_framework import serializers
+
+from logs.api.serializers import ActionSerializer, LogSerializer, StrictNumber, StrictString
+from logs.lib.errors import MAX_VIOLATIONS, ErrorCode
+from logs.models import ActionType
+
+Schema: TypeAlias = dict[str, Any]
+
+# JSON Schema has no word for what U+0000 is; lone surrogates can't be in UTF-8 at all.
+NO_NUL = r"^[^\u0000]*$"
+# A key's first and last character are no spaces: HTTP strips those from a header.
+IDEMPOTENCY_KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
+
+_LEAP_YEAR = r"([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAY = (
+    r"([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+    r"|[0-9]{4}-(0[13-9]|1[0-2])-(29|30)"
+    r"|[0-9]{4}-(0[13578]|1[02])-31"
+    rf"|{_LEAP_YEAR}-02-29)"
+)
+# The year 0 is in no calendar of the databases, nor are the last hours of 9999, which are in 10000 by UTC.
+_EXACT_TIME = rf"^(?!0000|9999-12-31T(1[89]|2)){_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]-06:00$"
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def time_schema() -> Schema:
+    """A time as a body or a query may give it."""
+    if settings.LOGSTORE_ANY_OFFSET:
+        return {"type": "string", "format": "date-time", "examples": ["2018-10-18T21:37:28.5Z"]}
+    return {"type": "string", "pattern": _EXACT_TIME, "examples": ["2018-10-18T21:37:28-06:00"]}
+
+
+def add_components(result: Schema, **kwargs: Any) -> Schema:
+    """A hook of drf-spectacular's: add to a document the schemas that the operations name."""
+    for operation in (operation for path in result["paths"].values() for operation in path.values()):
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = True
+    schemas = {
+        "Batch": {"type": "array", "minItems": 1, "items": ref("Log")},
+        "Log": {
+            **_object(LogSerializer, actions={"type": "array", "minItems": 1, "items": ref("Action")}),
+            "description": "What one user did in one session.",
+        },
+        "Action": {
+            "description": "One thing done in a session; `type` says which properties it needs.",
+            "oneOf": [ref(_action_name(name)) for name in ActionType.values],
+            "discriminator": {
+                "propertyName": "type",
+                "mapping": {name: ref(_action_name(name))["$ref"] for name in ActionType.values},
+            },
+        },
+        "JSONValue": _json_value(),
+        "Receipt": _RECEIPT,
+        "ErrorCode": {
+            "type": "string",
+            "enum": [code.name for code in ErrorCode if code is not ErrorCode.INTERNAL_ERROR],
+        },
+        "Error": _ERROR,
+    }
+    for action_type, properties in ActionSerializer.properties_by_type.items():
+        schemas[_action_name(action_type)] = _object(
+            ActionSerializer,
+            time=time_schema(),
+            type={"type": "string", "const": str(action_type)},
+            properties=ref(properties.__name__),
+        )
+        schemas[properties.__name__] = {
+            **_object(properties),
+            "additionalProperties": ref("JSONValue"),
+            "propertyNames": {"pattern": NO_NUL},
+            "description": "At most 32 KiB as JSON. Other members are kept and returned.",
+        }
+    result.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
+    result["components"]["securitySchemes"] = SECURITY_SCHEMES
+    return result
+
+
+SECURITY_SCHEMES: dict[str, Schema] = {
+    "apiKey": {"type": "http", "scheme": "bearer", "description": "A key with the scope for the operation."},
+    "ingestKeyInQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "key",
+        "description": "For a browser's sendBeacon, which can send no header: a key that may only ingest.",
+    },
+}
+
+
+def _object(serializer: type[serializers.Serializer], **given: Schema) -> Schema:
+    """The schema of a serializer's fields; those that are given go before those made from the fields."""
+    fields = serializer().fields
+    return {
+        "type": "object",
+        "required": [name for name, field in fields.items() if field.required],
+        "properties": {name: given.get(name) or _field_schema(field) for name, field in fields.items()},
+    }
+
+
+def _field_schema(field: serializers.Field) -> Schema:
+    match field:
+        case StrictString():
+            return {"type": "string", "minLength": 1, "maxLength": field.max_length, "pattern": NO_NUL}
+        case StrictNumber():
+            return {"type": "number", "minimum": field.min_value, "maximum": field.max_value}
+        case _:
+            raise TypeError(f"no schema for a {type(field).__name__}")
+
+
+def _enum(names: Iterable[str]) -> Schema:
+    return {"type": "string", "enum": list(names)}
+
+
+def _action_name(action_type: str) -> str:
+    return f"{action_type.capitalize()}Action"
+
+
+def _json_value() -> Schema:
+    return {
+        "description": "Any JSON without U+0000, nested at most 64 levels deep in the body.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            {"type": "string", "pattern": NO_NUL},
+            {"type": "array", "items": ref("JSONValue")},
+            {"type": "object", "additionalProperties": ref("JSONValue"), "propertyNames": {"pattern": NO_NUL}},
+        ],
+    }
+
+
+_RECEIPT: Schema = {
+    "type": "object",
+    "required": ["success", "stored", "duplicates"],
+    "properties": {
+        "success": {"type": "boolean", "const": True},
+        "stored": {"type": "integer", "minimum": 0, "description": "How many actions this request stored."},
+        "duplicates": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "How many it did not, because they came before under the same Idempotency-Key.",
+        },
+    },
+    "additionalProperties": False,
+}
+_ERROR: Schema = {
+    "type": "object",
+    "required": ["success", "code", "detail", "errors"],
+    "properties": {
+        "success": {"type": "boolean", "const": False},
+        "code": {**ref("ErrorCode"), "description": "The code of the first violation."},
+        "detail": {"type": "string", "description": "A sentence for a human."},
+        "errors": {
+            "type": "array",
+            "maxItems": MAX_VIOLATIONS,
+            "description": "Every violation that has a place, in document order.",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "code": ref("ErrorCode"),
+                    "pointer": {"type": "string", "description": "RFC 6901, into the body."},
+                    "parameter": {"type": "string", "description": "The name of a query parameter."},
+                    "detail": {"type": "string"},
+                },
+                "oneOf": [{"required": ["pointer"]}, {"required": ["parameter"]}],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "additionalProperties": False,
+}

@@ -1,0 +1,169 @@
+"""What the operations of the store take and answer, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+
+from logs.api.pagination import MAX_LIMIT, Order
+from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
+from logs.api.query import Format
+from logs.api.renderers import JSONRenderer, NDJSONRenderer
+from logs.api.schema.components import IDEMPOTENCY_KEY, NO_NUL, Schema, ref, time_schema
+from logs.lib.errors import ErrorCode
+from logs.models import ActionType
+
+JSON, LINES = JSONRenderer.media_type, NDJSONRenderer.media_type
+
+_OF_A_QUERY = {
+    ErrorCode.INVALID_TIME_FORMAT,
+    ErrorCode.INVALID_ACTION_TYPE,
+    ErrorCode.INVALID_CHARACTER,
+    ErrorCode.UNKNOWN_PARAMETER,
+    ErrorCode.INVALID_PARAMETER,
+    ErrorCode.INVALID_CURSOR,
+}
+# A Host that is not one of ALLOWED_HOSTS is an INVALID_PARAMETER of any operation.
+_OF_A_BODY = {code for code in ErrorCode if code.status == HTTPStatus.BAD_REQUEST} - {
+    ErrorCode.UNKNOWN_PARAMETER,
+    ErrorCode.INVALID_CURSOR,
+}
+_OF_EVERY_OPERATION = {
+    ErrorCode.NOT_AUTHENTICATED,
+    ErrorCode.INVALID_API_KEY,
+    ErrorCode.PERMISSION_DENIED,
+    ErrorCode.METHOD_NOT_ALLOWED,
+    ErrorCode.NOT_ACCEPTABLE,
+    ErrorCode.THROTTLED,
+    ErrorCode.STORE_UNAVAILABLE,
+}
+_OF_AN_UPLOAD = {ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.BODY_TOO_LARGE, ErrorCode.IDEMPOTENCY_KEY_REUSED}
+
+
+def without_aliases(endpoints: Sequence[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:
+    """A hook of drf-spectacular's: leave out an address that is another's without the slash at its end."""
+    paths = {path for path, *_ in endpoints}
+    return [endpoint for endpoint in endpoints if f"{endpoint[0]}/" not in paths]
+
+
+def describe_logs(view: type) -> type:
+    """Describe LogsView."""
+    return extend_schema_view(post=_append(), get=_read())(view)
+
+
+def _append() -> Callable[..., Any]:
+    return extend_schema(
+        operation_id="appendLogs",
+        summary="Append a batch of logs",
+        description=(
+            "All of the batch is stored, or none of it: one transaction, acknowledged once it is durable. A log of a "
+            "userId and sessionId that are known gets the new actions. NDJSON holds one log a line."
+        ),
+        parameters=[
+            _header(
+                "Idempotency-Key",
+                {"type": "string", "pattern": IDEMPOTENCY_KEY},
+                "A repeat with the same key and body stores nothing more. Remembered for at least 24 hours.",
+            ),
+            # It would name the format of the receipt.
+            OpenApiParameter("format", exclude=True),
+            _header(
+                "Content-Encoding",
+                _or_empty({"type": "string", "enum": ["identity", "gzip", "x-gzip"]}),
+                "Of the body.",
+            ),
+            _RETRY_AFTER,
+        ],
+        request={parser.media_type: ref("Batch") for parser in (JSONParser, PlainTextParser, NDJSONParser)},
+        responses={
+            **{(200, media_type): OpenApiResponse(ref("Receipt"), "Stored.") for media_type in (JSON, LINES)},
+            **_errors(_OF_A_BODY | _OF_EVERY_OPERATION | _OF_AN_UPLOAD),
+        },
+        auth=_auth("apiKey", "ingestKeyInQuery"),
+    )
+
+
+def _read() -> Callable[..., Any]:
+    return extend_schema(
+        operation_id="readLogs",
+        summary="Read logs",
+        description=(
+            "Logs, oldest first, each with only its matching actions, by time; a log without one is left out. Without "
+            "`limit` everything that matches is streamed from one consistent snapshot. An empty value means that the "
+            "parameter is absent; one given twice, `types` aside, and one that is not named here are refused."
+        ),
+        parameters=[
+            _query("userId", {"type": "string", "pattern": NO_NUL}, "Logs of this user, exactly."),
+            _query("from", time_schema(), "Actions at or after this time."),
+            _query("to", time_schema(), "Actions at or before this time."),
+            OpenApiParameter(
+                "types",
+                {"anyOf": [_array({"type": "string", "enum": list(ActionType.values)}), _array(_EMPTY, maxItems=1)]},
+                description="Any of these types, comma-separated; may be given more than once.",
+                style="form",
+                explode=False,
+            ),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "At most this many logs."),
+            _query("cursor", {"type": "string"}, "Taken from the Link of the page before."),
+            _query("order", {"type": "string", "enum": list(Order), "default": Order.OLDEST.value}, "Of the logs."),
+            _query("format", {"type": "string", "enum": [name.value for name in Format]}, "Goes before Accept."),
+            _header("If-None-Match", {"type": "string"}, "The ETag of an answer that the client has."),
+            _header("ETag", {"type": "string"}, "Where there is a `userId`: the same while the answer is.", [200, 304]),
+            _header("Link", {"type": "string"}, 'The next page, while there is one: `<address>; rel="next"`.', [200]),
+            _RETRY_AFTER,
+        ],
+        responses={
+            (200, JSON): OpenApiResponse({"type": "array", "items": ref("Log")}, "The logs, in one array."),
+            (200, LINES): OpenApiResponse(ref("Log"), "The logs, one a line."),
+            304: OpenApiResponse(None, "The client has this answer already."),
+            **_errors(_OF_A_QUERY | _OF_EVERY_OPERATION),
+        },
+        auth=_auth("apiKey"),
+    )
+
+
+def _query(name: str, schema: Schema, description: str) -> OpenApiParameter:
+    return OpenApiParameter(name, _or_empty(schema), description=description)
+
+
+def _or_empty(schema: Schema) -> Schema:
+    """A value that means something, or an empty one, which means that there is none."""
+    return {"anyOf": [schema, _EMPTY]}
+
+
+def _array(items: Schema, **limits: int) -> Schema:
+    return {"type": "array", "items": items, **limits}
+
+
+def _header(name: str, schema: Schema, description: str, statuses: Sequence[int] = ()) -> OpenApiParameter:
+    """A header of the request, or of the answers with the given statuses."""
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.HEADER, description=description, response=list(statuses) or False
+    )
+
+
+_EMPTY: Schema = {"type": "string", "maxLength": 0}
+_RETRY_AFTER = _header("Retry-After", {"type": "integer", "minimum": 0}, "In seconds.", [429, 503])
+
+
+def _errors(codes: set[ErrorCode]) -> dict[tuple[int, str], OpenApiResponse]:
+    by_status: dict[int, list[ErrorCode]] = {}
+    for code in ErrorCode:
+        if code in codes:
+            by_status.setdefault(code.status, []).append(code)
+    return {
+        (status, JSON): OpenApiResponse(
+            {"allOf": [ref("Error"), {"properties": {"code": {"enum": [code.name for code in its_codes]}}}]},
+            "\n".join(f"- `{code.name}`: {code.sentence}" for code in its_codes),
+        )
+        for status, its_codes in by_status.items()
+    }
+
+
+def _auth(*schemes: str) -> list[dict[str, list[str]]]:
+    asked = [{scheme: []} for scheme in schemes]
+    return asked if settings.LOGSTORE_AUTH == "keys" else [{}, *asked]

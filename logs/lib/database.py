@@ -1,0 +1,75 @@
+"""What a database error means: try again, come back later, or a fault of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from django.db import Error, InterfaceError, OperationalError, connection
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Connections, resources, locks and limits, the operator's doing, the system; all but a few are OperationalErrors.
+_UNAVAILABLE_CLASSES = {"08", "40", "53", "55", "57", "58"}
+_UNAVAILABLE_CODES = {
+    "25006",  # read-only: a standby, or a server that was switched to read-only
+    "25P03",  # idle in transaction for too long
+    "25P04",  # a transaction that took too long
+}
+
+
+def is_unavailable(error: Error) -> bool:
+    """Whether a database error says that the database is away, full, read-only or too busy, not that we are wrong."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    code = sqlstate(error)
+    return code[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES
+
+
+def is_broken_connection(error: Error) -> bool:
+    """Whether the connection ended, so that the outcome of what was running is not known.
+
+    Without a code nobody heard from the server; a server that is told to stop says so with a 57P01.
+    """
+    is_postgresql = hasattr(error.__cause__, "pgcode")
+    return is_postgresql and (not sqlstate(error) or sqlstate(error).startswith(("08", "57P")))
+
+
+def is_about_nul(error: ValueError) -> bool:
+    """Whether psycopg2 refused a text that holds U+0000, such as one from a cookie, before PostgreSQL could see it."""
+    return "NUL (0x00)" in str(error)
+
+
+def kind_of(error: Error) -> str:
+    """The name of an error for a log line: its own text may quote data."""
+    return type(error.__cause__ or error).__name__
+
+
+def sqlstate(error: Error) -> str:
+    return getattr(error.__cause__, "pgcode", None) or ""
+
+
+# The planner takes it for a hundred rows, and so looks each of them up by an index.
+_GIVEN_POSTGRESQL = (
+    "json_to_recordset(%s) AS given (user_id text, id bigint, click bigint, view bigint, navigate bigint)"
+)
+_GIVEN_SQLITE = """
+    (SELECT json_extract(value, '$.user_id') AS user_id, json_extract(value, '$.id') AS id,
+        json_extract(value, '$.click') AS click, json_extract(value, '$.view') AS view,
+        json_extract(value, '$.navigate') AS navigate FROM json_each(%s)) AS given
+"""
+
+
+def with_given(statement: str) -> str:
+    """Return a statement whose `{given}` is the table of the rows and whose `{greatest}` the database's function."""
+    is_postgresql = connection.vendor == "postgresql"
+    return statement.format(
+        given=_GIVEN_POSTGRESQL if is_postgresql else _GIVEN_SQLITE, greatest="GREATEST" if is_postgresql else "MAX"
+    )
+
+
+def given(rows: Iterable[Mapping[str, str | int]]) -> str:
+    """Return the parameter that `{given}` takes.
+
+    rows: user_id and id of each, and its counts of click, view and navigate where the statement asks for them.
+    """
+    return json.dumps(list(rows))

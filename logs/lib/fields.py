@@ -1,0 +1,84 @@
+"""A model field for JSON kept as it was written, and the type of one of its members inside the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Cast
+from django.db.models.lookups import StartsWith
+from django.db.models.sql.compiler import SQLCompiler
+
+# What PostgreSQL and SQLite call the two types that the store asks about.
+JSON_NUMBER = ("number", "integer", "real")
+JSON_STRING = ("string", "text")
+
+
+class JSONTextField(models.JSONField):
+    """A JSONField of the type `json` on PostgreSQL, which keeps the text.
+
+    `jsonb` would reorder members, drop the difference between 1e22 and 10000000000000000000000, and write 1e9999 out
+    in full. https://www.postgresql.org/docs/current/datatype-json.html
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        return "json" if connection.vendor == "postgresql" else super().db_type(connection)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        # psycopg2 decodes the type json by itself.
+        return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
+
+
+class JSONText(Cast):
+    """The text of a JSONTextField, not decoded."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__(expression, models.TextField())
+
+
+class JSONMemberType(models.Func):
+    """What the database calls the JSON type of a member, "" where there is no such member."""
+
+    output_field = models.CharField()
+    arity = 2
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="COALESCE(json_typeof(%(expressions)s), '')", arg_joiner=" -> "
+        )
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="COALESCE(json_type(%(expressions)s), '')", arg_joiner=", '$.' || "
+        )
+
+
+_LAST = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+
+
+@models.CharField.register_lookup
+class BeginsWith(StartsWith):
+    """`field__begins_with="abc"`: as startswith; on SQLite, whose LIKE ignores case and indexes, a range."""
+
+    lookup_name = "begins_with"
+
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
+        return connection.operators["startswith"] % rhs
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        end = first_after(self.rhs)
+        if end is None:
+            return f"{column} >= %s", [*parameters, self.rhs]
+        return f"({column} >= %s AND {column} < %s)", [*parameters, self.rhs, *parameters, end]
+
+
+def first_after(prefix: str) -> str | None:
+    """Return the least text above all that begin with a prefix, in the order of code points; None for none."""
+    stem = prefix.rstrip(chr(_LAST))
+    if not stem:
+        return None
+    following = ord(stem[-1]) + 1
+    return stem[:-1] + chr(_SURROGATES.stop if following in _SURROGATES else following)

@@ -1,0 +1,113 @@
+"""How long PostgreSQL may work or wait for a request: set for a session, or for each transaction behind a pooler.
+
+A pooler in transaction mode, such as PgBouncer, refuses `options` at the start of a connection, and what a session sets
+there stays behind for whoever is lent that connection next. So a direct connection is limited once, when it is made,
+and behind a pooler the store's transactions limit themselves.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from logs.lib.database import sqlstate
+
+MAX_ATTEMPTS = 5
+FIRST_DELAY_SECONDS = 0.02
+
+Result = TypeVar("Result")
+
+_SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Run the queries of the block against one snapshot, without holding up any writer.
+
+    https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ and
+    https://www.sqlite.org/isolation.html. Within a transaction that is already open, that transaction's view holds.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                # It may be idle for as long as a slow client takes for what it was sent: the server gives up one that
+                # stalls.
+                limits = _limits("SET LOCAL", idle_seconds=0)
+                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {limits}")
+            try:
+                yield
+            finally:
+                # There is nothing to commit; and Django gives a connection that broke up only when it rolls back.
+                transaction.set_rollback(True)
+    else:
+        # Not atomic(): the connection's transactions are immediate, which would lock writers out.
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            # Some errors have ended it already: https://www.sqlite.org/lang_transaction.html
+            if connection.connection is not None and connection.connection.in_transaction:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+
+
+def retried(work: Callable[[], Result]) -> Result:
+    """Do a transaction's work, again when the database chose it as the victim of a deadlock or of serialization.
+
+    Raises what the work raises; after MAX_ATTEMPTS also those two.
+    """
+    for attempt in range(1, MAX_ATTEMPTS):
+        try:
+            return work()
+        except OperationalError as error:
+            if sqlstate(error) not in (_SERIALIZATION_FAILURE, _DEADLOCK):
+                raise
+        # At random, so that two victims don't meet again.
+        time.sleep(random.uniform(0.5, 1) * FIRST_DELAY_SECONDS * 2**attempt)  # noqa: S311
+    return work()
+
+
+def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Limit a new connection, unless it is a pooler's.
+
+    A receiver of connection_created, in the processes that serve requests: a command may take its time.
+    """
+    connection.is_limited = connection.vendor == "postgresql" and not _is_pooled(connection)
+    if connection.is_limited:
+        with connection.cursor() as cursor:
+            cursor.execute(_limits("SET"))
+
+
+def limit_transaction() -> None:
+    """Limit the transaction that is open, where its session is not limited."""
+    if connection.vendor == "postgresql" and not getattr(connection, "is_limited", False):
+        with connection.cursor() as cursor:
+            cursor.execute(_limits("SET LOCAL"))
+
+
+def _limits(command: str, idle_seconds: float | None = None) -> str:
+    seconds = {
+        "statement_timeout": settings.LOGSTORE_STATEMENT_TIMEOUT,
+        "lock_timeout": settings.LOGSTORE_LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": (
+            settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT if idle_seconds is None else idle_seconds
+        ),
+    }
+    return "; ".join(f"{command} {name} = {int(limit * 1000)}" for name, limit in seconds.items())
+
+
+def _is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """Whether something else stands in for PostgreSQL: it then made up the process id that it greeted us with."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0] != connection.connection.get_backend_pid()

@@ -1,0 +1,67 @@
+"""The admin's site: Django's own, with Insights beside the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from logs.access.addresses import client_address
+from logs.access.rates import Rate, seconds_to_wait
+from logs.api.exceptions import error_response
+from logs.lib.errors import ErrorCode
+
+
+class LogStoreAdminSite(admin.AdminSite):
+    """The admin of the store."""
+
+    site_header = "Log store"
+    site_title = "Log store"
+    index_title = "What users did"
+    site_url = None
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from logs.admin.insights import InsightsDataView, InsightsView
+
+        return [
+            path("insights/", self.admin_view(InsightsView.as_view(admin_site=self)), name="insights"),
+            path("insights/<str:picture>.json", self.admin_view(InsightsDataView.as_view()), name="insights_data"),
+            *super().get_urls(),
+        ]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Log in, with LOGSTORE_RATE_LOGIN attempts for each client address.
+
+        Every attempt counts, whatever the user's name: guessing many names is no cheaper, and nobody can lock an admin
+        out from another address.
+        """
+        rate = Rate.parse(settings.LOGSTORE_RATE_LOGIN)
+        if request.method == "POST" and rate is not None:
+            seconds = seconds_to_wait("login", client_address(request), rate, or_in_process=True)
+            if seconds:
+                return error_response(ErrorCode.THROTTLED, headers={"Retry-After": str(seconds)})
+        return super().login(request, extra_context)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
+        apps = super().get_app_list(request, app_label)
+        # What people come for goes first; users and groups are for few.
+        apps.sort(key=lambda app: app["app_label"] != "logs")
+        for app in apps:
+            if app["app_label"] != "logs":
+                continue
+            app["models"].sort(key=lambda model: model["object_name"] != "Log")
+            if request.user.has_perms(["logs.view_log", "logs.view_action"]):
+                app["models"].append(
+                    {
+                        "name": "Insights",
+                        "object_name": "Insights",
+                        "perms": {"view": True},
+                        "admin_url": reverse("admin:insights", current_app=self.name),
+                        "add_url": None,
+                        "view_only": True,
+                    }
+                )
+        return apps

@@ -1,0 +1,65 @@
+"""Whether the process is up, and whether it can do its work: asked by those who run it, without a key or data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
+
+from logs.api.exceptions import answer_exception, error_response
+from logs.lib.errors import ErrorCode
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return _answer_read(request) or JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """The database answers, and has every migration that this code knows."""
+    refusal = _answer_read(request)
+    if refusal is not None:
+        return refusal
+    try:
+        missing = _last_migrations() - MigrationRecorder(connection).applied_migrations().keys()
+    except Error as error:
+        return answer_exception(error) or error_response(ErrorCode.STORE_UNAVAILABLE)
+    if missing:
+        return error_response(ErrorCode.STORE_UNAVAILABLE, "The database lacks migrations: run manage.py migrate.")
+    return JsonResponse({"status": "ok"})
+
+
+urlpatterns = [path("healthz", healthz), path("readyz", readyz)]
+
+
+class HealthMiddleware:
+    """Answers the health addresses ahead of the checks of host and scheme: a load balancer may ask by IP over HTTP."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        for pattern in urlpatterns:
+            if request.path_info == f"/{pattern.pattern}":
+                return pattern.callback(request)
+        return self.get_response(request)
+
+
+def _answer_read(request: HttpRequest) -> HttpResponse | None:
+    if request.method in ("GET", "HEAD"):
+        return None
+    response = error_response(ErrorCode.METHOD_NOT_ALLOWED)
+    response.headers["Allow"] = "GET, HEAD"
+    return response
+
+
+@functools.cache
+def _last_migrations() -> frozenset[tuple[str, str]]:
+    """The last migration of each app; they are read from files, which don't change while the process runs."""
+    return frozenset(MigrationLoader(None).graph.leaf_nodes())
