@@ -52,7 +52,8 @@ def test_batches_for_the_same_log_all_arrive():
     assert [action["properties"]["viewedId"] for action in log["actions"]] == [
         f"{writer}/{number}" for writer in range(WRITERS) for number in range(ROUNDS)
     ]
-    assert Log.objects.get().version == WRITERS * ROUNDS
+    # Batches that arrive together change the log once.
+    assert 1 <= Log.objects.get().version <= WRITERS * ROUNDS
     assert_figures_are_true()
 
 

@@ -12,7 +12,7 @@ from logs.lib import jsontext
 from logs.lib.jsontext import JSONValue
 
 # A text up to so long is decoded whole: dense as it may be, its values take a few megabytes.
-_SMALL_BYTES = 128 * 1024
+SMALL_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Undecodable:
     reason: str
 
 
-class OversizedProperties:
-    """Stands for the properties of an action whose text is so long that they are refused without a look."""
+class Oversized:
+    """Stands for an array or object whose text is so long that, wherever it stands, it is refused without a look."""
 
 
 class LazyArray:
@@ -36,7 +36,7 @@ class LazyArray:
         return map(_lazy_action, jsontext.elements(self._text))
 
 
-LazyValue: TypeAlias = JSONValue | Undecodable | OversizedProperties | LazyArray | dict[str, "LazyValue"]
+LazyValue: TypeAlias = JSONValue | Undecodable | Oversized | LazyArray | dict[str, "LazyValue"]
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,11 @@ class Body:
         """
         if self.is_ndjson:
             return LazyBatch(self) if self.content.strip(jsontext.BLANK) else []
-        if len(self.content) <= _SMALL_BYTES:
+        if len(self.content) <= SMALL_BYTES:
             return jsontext.decode(self.content.decode())
-        jsontext.check(self.content)
-        if self.content.lstrip(jsontext.BLANK).startswith(b"["):
-            return LazyBatch(self)
-        # One string or number is no longer than its text; an object is refused, whatever it holds.
-        is_object = self.content.lstrip(jsontext.BLANK).startswith(b"{")
-        return {} if is_object else jsontext.decode(self.content.decode())
+        text = jsontext.without_lone_surrogates(self.content)
+        jsontext.check(text)
+        return LazyBatch(Body(text)) if text.lstrip(jsontext.BLANK).startswith(b"[") else _lazy_value(text.strip())
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,9 @@ class LazyBatch:
 def decode_log(text: bytes) -> LazyValue:
     """Return the value of a log's JSON text; a long one's actions are decoded when their turn comes."""
     try:
-        if len(text) <= _SMALL_BYTES:
+        if len(text) <= SMALL_BYTES:
             return jsontext.decode(text.decode())
+        text = jsontext.without_lone_surrogates(text)
         jsontext.check(text)
     except ValueError as error:
         return Undecodable(why_not_json(error))
@@ -104,7 +102,7 @@ def why_not_json(error: ValueError) -> str:
 
 
 def _lazy_log(text: bytes) -> LazyValue:
-    if len(text) <= _SMALL_BYTES or not text.startswith(b"{"):
+    if len(text) <= SMALL_BYTES or not text.startswith(b"{"):
         return _lazy_value(text)
     return {
         name: LazyArray(value) if name == "actions" and value.startswith(b"[") else _lazy_value(value)
@@ -114,17 +112,16 @@ def _lazy_log(text: bytes) -> LazyValue:
 
 
 def _lazy_action(text: bytes) -> LazyValue:
-    if len(text) <= _SMALL_BYTES or not text.startswith(b"{"):
+    if len(text) <= SMALL_BYTES or not text.startswith(b"{"):
         return _lazy_value(text)
     return {
-        name: OversizedProperties() if name == "properties" and len(value) > _SMALL_BYTES else _lazy_value(value)
+        name: _lazy_value(jsontext.compact(value) if name == "properties" else value)
         for name, value in jsontext.members(text)
         if name in ("time", "type", "properties")
     }
 
 
 def _lazy_value(text: bytes) -> LazyValue:
-    if len(text) > _SMALL_BYTES and text[:1] in b"[{":
-        # Wherever it stands, a long container is refused for its type alone.
-        return [None] if text.startswith(b"[") else {"": None}
+    if len(text) > SMALL_BYTES and text[:1] in b"[{":
+        return Oversized()
     return jsontext.decode(text.decode())

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.settings import api_settings
 
-from logs.api.bodies import Body, LazyArray, LazyBatch, Undecodable, why_not_json
+from logs.api.bodies import SMALL_BYTES, Body, LazyArray, LazyBatch, Undecodable, why_not_json
 from logs.api.fields import StrictNumber, StrictString, TimeField, TypeField, detail_of, of_type, refusal
 from logs.api.plain import read_plain
 from logs.api.violations import Detail, count_errors
@@ -313,6 +313,9 @@ def _stored(row: LogRow) -> Log:
 
 
 def _read_other_properties(action_type: str, text: bytes) -> str:
+    if len(text) > SMALL_BYTES:
+        # Its values may take many times as much memory: it is looked at as a text.
+        raise refusal(ErrorCode.INVALID_PROPERTIES)
     return read_properties(action_type, jsontext.decode(text.decode()))
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import Error, InterfaceError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 # Connections, resources, locks and limits, the operator's doing, the system; all but a few are OperationalErrors.
@@ -46,6 +51,40 @@ def kind_of(error: Error) -> str:
 
 def sqlstate(error: Error) -> str:
     return getattr(error.__cause__, "pgcode", None) or ""
+
+
+# What is known of each connection to PostgreSQL: whether a pooler lends it, and the statements that it has prepared.
+_pooled: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+
+
+def is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """Whether something else stands in for PostgreSQL: it then made up the process id that it greeted us with."""
+    raw = connection.connection
+    if raw not in _pooled:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            _pooled[raw] = cursor.fetchone()[0] != raw.get_backend_pid()
+    return _pooled[raw]
+
+
+def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[object]) -> None:
+    """Execute a statement that PostgreSQL keeps prepared for the connection; a pooler lends another one each time.
+
+    statement: with a %s for each parameter, whose type it says: `SELECT %s::bigint`.
+    """
+    connection.ensure_connection()
+    if is_pooled(connection):
+        cursor.execute(statement, parameters)
+        return
+    names = _prepared.setdefault(connection.connection, {})
+    name = names.get(statement)
+    if name is None:
+        name = f"logstore_{len(names)}"
+        numbers = (f"${number}" for number in range(1, len(parameters) + 1))
+        cursor.execute(f"PREPARE {name} AS {re.sub('%s', lambda _: next(numbers), statement)}")
+        names[statement] = name
+    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
 
 
 # The planner takes it for a hundred rows, and so looks each of them up by an index.

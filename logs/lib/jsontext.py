@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring  # type: ignore[attr-defined]  # the C function; its stub leaves it out
 from typing import NoReturn, TypeAlias, Union
@@ -13,13 +14,28 @@ import msgspec
 
 JSONValue: TypeAlias = Union[dict[str, "JSONValue"], list["JSONValue"], str, Decimal, int, float, bool, None]
 
+Replacement: TypeAlias = bytes | Callable[[re.Match[bytes]], bytes]
+
 MAX_DEPTH = 64
 
 BLANK = b" \t\r\n"
-# A string; then all that stands before the next mark outside of strings. Possessive: nothing is tried twice.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_find_mark = re.compile(rb'(?:[^"\[\]{},:]++|' + _STRING + rb")*+([\[\]{},:])", re.DOTALL).match
-_find_bracket = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL).match
+
+
+def _value_pattern() -> bytes:
+    # To the end of any value that is nested no deeper than is allowed; possessive, so that nothing is tried twice.
+    inner = rb'[^"\[\]{}]++|' + _STRING
+    container = rb"[\[{](?:" + inner + rb")*+[\]}]"
+    for _ in range(MAX_DEPTH - 1):
+        container = rb"[\[{](?:" + inner + rb"|" + container + rb")*+[\]}]"
+    return rb"(?:" + container + rb"|" + _STRING + rb'|[^"\[\]{},:\s]++)'
+
+
+_find_element_after = re.compile(rb"[,\s]*+(" + _value_pattern() + rb")", re.DOTALL).match
+_find_member = re.compile(rb"[,\s]*+(" + _STRING + rb")\s*+:\s*+(" + _value_pattern() + rb")", re.DOTALL).match
+# A run of strings and what is between them.
+_find_run = re.compile(rb'(?:[^"]++|' + _STRING + rb"){1,4096}+", re.DOTALL).match
+_drop_blanks = re.compile(rb"(" + _STRING + rb")|[ \t\r\n]++", re.DOTALL).sub
 _drop_strings = re.compile(_STRING, re.DOTALL).sub
 # Numbers that a Decimal may not be able to hold: its exponents have 18 digits.
 _find_extremes = re.compile(rb"-?\d+(?:\.\d+)?[eE][+-]?\d{17,}").findall
@@ -59,7 +75,9 @@ _encode_other = json.JSONEncoder(allow_nan=False).encode
 
 # PostgreSQL's text can't hold U+0000, and UTF-8 has no lone surrogates.
 _find_forbidden = re.compile("[\0\ud800-\udfff]").search
-_replace_surrogates = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").sub
+# Every escape, so that a backslash that is one itself hides nothing: a pair, a lone half of one, or another.
+_PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_replace_escapes = re.compile(rb"(" + _PAIR + rb")|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|(\\.)", re.DOTALL).sub
 
 
 def decode(text: str) -> JSONValue:
@@ -72,26 +90,34 @@ def decode(text: str) -> JSONValue:
     except RecursionError:
         raise _nested_too_deep() from None
     if text.count("{") + text.count("[") > MAX_DEPTH:
-        _check_depth(_drop_strings(b"", text.encode(errors="surrogatepass")))
+        _check_depth(_substitute(_drop_strings, b"", text.encode(errors="surrogatepass")))
     return value
+
+
+def without_lone_surrogates(text: bytes) -> bytes:
+    """Return a JSON text in which each escape of a lone surrogate is one of U+0000, which is as forbidden.
+
+    The typed decoder takes an escape like that for a fault of the JSON, which it is not.
+    """
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _substitute(_replace_escapes, lambda found: b"\\u0000" if found[2] else found[0], text)
 
 
 def check(text: bytes) -> None:
     """Raise ValueError unless decode() would take a text, without making its value.
 
-    Takes no more memory than three times the text's size, where the values of `[0,0,…]` take fifty times.
+    text: of without_lone_surrogates(). Takes no more memory than three times the text's size, where the values of
+    `[0,0,…]` take fifty times.
     """
     text.decode()
-    # What skips a value here refuses a lone surrogate, which is JSON all the same.
-    plain = _replace_surrogates(b" " * 6, text) if b"\\u" in text else text
     try:
-        msgspec.json.decode(plain, type=msgspec.Raw)
+        msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise _nested_too_deep() from None
-    del plain
-    bare = _drop_strings(b"", text)
+    bare = _substitute(_drop_strings, b"", text)
     for number in _find_extremes(bare):
         _as_written(number.decode())
     _check_depth(bare)
@@ -99,16 +125,24 @@ def check(text: bytes) -> None:
 
 def elements(array: bytes) -> Iterator[bytes]:
     """Yield the text of each element of a JSON array that check() has passed."""
-    for _, start, end in _parts(array):
-        if text := array[start:end].strip(BLANK):
-            yield text
+    # After the opening bracket, which may be that of the first element.
+    position = array.index(b"[") + 1
+    while found := _find_element_after(array, position):
+        yield found[1]
+        position = found.end()
 
 
 def members(text: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the name of each member of a JSON object that check() has passed, with the text of its value."""
-    for colon, start, end in _parts(text):
-        if colon is not None:
-            yield json.loads(text[start:colon]), text[colon + 1 : end].strip(BLANK)
+    position = text.index(b"{") + 1
+    while found := _find_member(text, position):
+        yield json.loads(found[1]), found[2]
+        position = found.end()
+
+
+def compact(text: bytes) -> bytes:
+    """Return a JSON text that check() has passed without the blanks between its values."""
+    return _substitute(_drop_blanks, rb"\1", text)
 
 
 def encode(value: JSONValue) -> str:
@@ -146,6 +180,17 @@ def forbidden_places(value: JSONValue, place: tuple[str | int, ...] = ()) -> Ite
             yield from forbidden_places(member, (*place, index))
 
 
+def _substitute(substitute: Callable[[Replacement, bytes], bytes], replacement: Replacement, text: bytes) -> bytes:
+    """Substitute within the strings of a JSON text, or outside of them, a run at a time: re keeps a list of pieces."""
+    result, position = io.BytesIO(), 0
+    while found := _find_run(text, position):
+        result.write(substitute(replacement, found[0]))
+        position = found.end()
+    # What no JSON string ends.
+    result.write(text[position:])
+    return result.getvalue()
+
+
 def _check_depth(bare: bytes) -> None:
     # What is left of [[1],{"a":[]}] is [[][[]]]; without its innermost pairs [[]], and so on, a level each time.
     brackets = bare.translate(_ONE_BRACKET, _ALL_BUT_BRACKETS)
@@ -157,26 +202,3 @@ def _check_depth(bare: bytes) -> None:
 
 def _nested_too_deep() -> ValueError:
     return ValueError(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _parts(text: bytes) -> Iterator[tuple[int | None, int, int]]:
-    """Yield where each part of a container begins and ends, after the place of its first colon, if it has one."""
-    opening = _find_bracket(text)
-    if opening is None:
-        return
-    start = position = opening.end()
-    colon = None
-    depth = 0
-    while found := (_find_bracket if depth else _find_mark)(text, position):
-        mark, position = found[1], found.end()
-        if mark == b":":
-            colon = position - 1 if colon is None else colon
-        elif mark in b"[{":
-            depth += 1
-        elif depth:
-            depth -= mark in b"]}"
-        else:
-            yield colon, start, position - 1
-            start, colon = position, None
-            if mark != b",":
-                return

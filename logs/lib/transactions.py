@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from logs.lib.database import sqlstate
+from logs.lib.database import is_pooled, sqlstate
 
 MAX_ATTEMPTS = 5
 FIRST_DELAY_SECONDS = 0.02
@@ -82,15 +82,20 @@ def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
     A receiver of connection_created, in the processes that serve requests: a command may take its time.
     """
-    connection.is_limited = connection.vendor == "postgresql" and not _is_pooled(connection)
+    connection.is_limited = connection.vendor == "postgresql" and not is_pooled(connection)
     if connection.is_limited:
         with connection.cursor() as cursor:
             cursor.execute(_limits("SET"))
 
 
+def limits_itself() -> bool:
+    """Whether the session has its limits, so that a transaction needs none of its own."""
+    return connection.vendor != "postgresql" or getattr(connection, "is_limited", False)
+
+
 def limit_transaction() -> None:
     """Limit the transaction that is open, where its session is not limited."""
-    if connection.vendor == "postgresql" and not getattr(connection, "is_limited", False):
+    if not limits_itself():
         with connection.cursor() as cursor:
             cursor.execute(_limits("SET LOCAL"))
 
@@ -104,10 +109,3 @@ def _limits(command: str, idle_seconds: float | None = None) -> str:
         ),
     }
     return "; ".join(f"{command} {name} = {int(limit * 1000)}" for name, limit in seconds.items())
-
-
-def _is_pooled(connection: BaseDatabaseWrapper) -> bool:
-    """Whether something else stands in for PostgreSQL: it then made up the process id that it greeted us with."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return cursor.fetchone()[0] != connection.connection.get_backend_pid()

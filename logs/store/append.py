@@ -1,22 +1,28 @@
-"""The only code that writes logs and actions."""
+"""The one way in for logs and actions: batches that arrive together are written in one transaction together.
+
+A batch is acknowledged once it is durable, and stored whole or not at all. While one group of batches is written, those
+that arrive wait for the next: a commit then costs all of them what it costs one. Without load nobody waits.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypedDict
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 from logs.lib import metrics
 from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
-from logs.lib.transactions import limit_transaction, retried
-from logs.models import ActionType
-from logs.store import rollups
+from logs.lib.transactions import limit_transaction, limits_itself, retried
+from logs.store import writing
+
+# A group ends with the batch that makes it this long.
+MAX_GROUP_ACTIONS = 5_000
 
 
 class ActionRow(NamedTuple):
@@ -37,7 +43,7 @@ class LogRow(TypedDict):
 
 @dataclass(frozen=True)
 class Receipt:
-    """How many actions a batch stored, and how many it did not because they came before under the same key."""
+    """How many actions a batch stored, and how many it did not because they came before under the same token."""
 
     stored: int = 0
     duplicates: int = 0
@@ -56,12 +62,8 @@ class Token(Protocol):
         """Remember a new batch within its transaction and return None; otherwise return how many actions it stored."""
 
 
-LogKey = tuple[str, str]
-ActionsByLog = dict[LogKey, list[ActionRow]]
-
-
 def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
-    """Store a validated batch in one transaction and return how many actions that stored.
+    """Store a validated batch in one durable transaction and return how many actions that stored.
 
     batch: logs in the order received; several may name the same (user_id, session_id).
     token: what the batch is known by; a batch that came before under it is not stored again.
@@ -69,122 +71,157 @@ def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
     idempotency key that came with another body); LogStoreError when the connection broke during the commit, so that
     nobody knows whether the batch is stored; and django.db.Error when the database is away: then nothing is stored.
     """
-    merged = _merge(batch)
-    count = sum(len(row["actions"]) for row in batch)
-    receipt = retried(lambda: _append_once(merged, count, token))
-    metrics.ACTIONS_STORED.inc(receipt.stored)
-    return receipt
+    pending = _Pending(batch, token)
+    if connection.in_atomic_block:
+        # Of the caller's own transaction nothing is durable yet that others wait for.
+        _write([pending])
+    else:
+        _queue.write(pending)
+    if pending.error is not None:
+        raise pending.error
+    metrics.ACTIONS_STORED.inc(pending.receipt.stored)
+    return pending.receipt
 
 
-def _append_once(merged: ActionsByLog, count: int, token: Token | None) -> Receipt:
-    is_committing = False
+@dataclass(eq=False)
+class _Pending:
+    """A batch on its way: what became of it, once it is done."""
+
+    batch: Sequence[LogRow]
+    token: Token | None
+    receipt: Receipt = Receipt()
+    error: Exception | None = None
+    is_done: bool = False
+    # Set when the batch is done, or when its thread is to write the next group.
+    wake: threading.Event = field(default_factory=threading.Event)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.count = sum(len(row["actions"]) for row in self.batch)
+
+
+class _Queue:
+    """The batches that wait; whoever finds no writer at work becomes it and writes all that waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[_Pending] = deque()
+        self._has_writer = False
+
+    def write(self, pending: _Pending) -> None:
+        with self._lock:
+            self._waiting.append(pending)
+            is_writer = not self._has_writer
+            self._has_writer = True
+        if not is_writer:
+            pending.wake.wait()
+            if pending.is_done:
+                return
+        group = self._take_group()
+        try:
+            _write_group(group)
+        finally:
+            self._hand_over()
+            for other in group:
+                other.is_done = True
+                other.wake.set()
+
+    def _take_group(self) -> list[_Pending]:
+        group: list[_Pending] = []
+        count = 0
+        with self._lock:
+            while self._waiting and count < MAX_GROUP_ACTIONS:
+                group.append(self._waiting.popleft())
+                count += group[-1].count
+        return group
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].wake.set()
+            else:
+                self._has_writer = False
+
+
+_queue = _Queue()
+
+
+def _write_group(group: Sequence[_Pending]) -> None:
+    """Write batches together; where that fails, each by itself, so that one that can't be written harms nobody."""
     try:
-        with transaction.atomic(durable=True):
-            limit_transaction()
-            if token is not None:
-                duplicates = token.remember(count)
-                if duplicates is not None:
-                    return Receipt(duplicates=duplicates)
-            _insert_actions(merged, _upsert_logs(merged))
-            rollups.mark_stale({action.time.date() for actions in merged.values() for action in actions})
+        _write(group)
+    except LogStoreError as error:
+        # The outcome of the commit is unknown: to write any of them again might store it twice.
+        _fail(group, error)
+    except Error as error:
+        if len(group) == 1 or is_broken_connection(error):
+            _fail(group, error)
+            return
+        for pending in group:
+            try:
+                _write([pending])
+            except (Error, LogStoreError) as own:
+                _fail([pending], own)
+    except BaseException as error:
+        _fail(group, error if isinstance(error, Exception) else OperationalError("interrupted"))
+        raise
+
+
+def _fail(group: Sequence[_Pending], error: Exception) -> None:
+    for pending in group:
+        pending.error = error
+
+
+def _write(group: Sequence[_Pending]) -> None:
+    retried(lambda: _write_once(group))
+
+
+def _write_once(group: Sequence[_Pending]) -> None:
+    is_committing = False
+    for pending in group:
+        pending.error = None
+    try:
+        if writing.fits_one_statement(sum(pending.count for pending in group)) and not _needs_transaction(group):
             is_committing = True
+            writing.write_at_once(_merge(group))
+        else:
+            with transaction.atomic(durable=True):
+                limit_transaction()
+                new = [pending for pending in group if _is_new(pending)]
+                if new:
+                    writing.write(_merge(new))
+                is_committing = True
+                group = new
     except (OperationalError, InterfaceError) as error:
         if is_committing and is_broken_connection(error):
             raise LogStoreError(ErrorCode.STORE_UNAVAILABLE, UNKNOWN_OUTCOME) from error
         raise
-    return Receipt(stored=count)
+    for pending in group:
+        pending.receipt = Receipt(stored=pending.count)
 
 
-def _merge(batch: Sequence[LogRow]) -> ActionsByLog:
-    merged: ActionsByLog = {}
-    for row in batch:
-        merged.setdefault((row["user_id"], row["session_id"]), []).extend(row["actions"])
+def _needs_transaction(group: Sequence[_Pending]) -> bool:
+    return not limits_itself() or any(pending.token is not None for pending in group)
+
+
+def _is_new(pending: _Pending) -> bool:
+    """Remember a batch by its token; False, with its receipt or error, for one that came before."""
+    if pending.token is None:
+        return True
+    try:
+        duplicates = pending.token.remember(pending.count)
+    except LogStoreError as error:
+        pending.error = error
+        return False
+    if duplicates is None:
+        return True
+    pending.receipt = Receipt(duplicates=duplicates)
+    return False
+
+
+def _merge(group: Sequence[_Pending]) -> writing.ActionsByLog:
+    merged: writing.ActionsByLog = {}
+    for pending in group:
+        for row in pending.batch:
+            merged.setdefault((row["user_id"], row["session_id"]), []).extend(row["actions"])
     return merged
-
-
-def _upsert_logs(merged: ActionsByLog) -> dict[LogKey, int]:
-    columns = list(zip(*(_log_columns(key, actions) for key, actions in merged.items()), strict=True))
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_UPSERT_POSTGRESQL, [list(column) for column in columns])
-        else:
-            cursor.execute(_UPSERT_SQLITE, [json.dumps(list(zip(*columns, strict=True)))])
-        # Matched by key: rows need not come back in the order they went in.
-        return {(user_id, session_id): log_id for log_id, user_id, session_id in cursor.fetchall()}
-
-
-def _log_columns(key: LogKey, actions: Sequence[ActionRow]) -> tuple[str, str, object, object, int, int, int]:
-    times, types, _ = zip(*actions, strict=True)
-    return (
-        *key,
-        connection.ops.adapt_datetimefield_value(min(times)),
-        connection.ops.adapt_datetimefield_value(max(times)),
-        types.count(ActionType.CLICK),
-        types.count(ActionType.VIEW),
-        types.count(ActionType.NAVIGATE),
-    )
-
-
-def _insert_actions(merged: ActionsByLog, log_ids: dict[LogKey, int]) -> None:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            lines = "".join(_copy_lines(merged, log_ids))
-            # The cursor's own copy_expert is psycopg2's, whose errors Django does not translate. In large pieces:
-            # between two of them it waits for the thread of an import that validates what comes next.
-            with connection.wrap_database_errors:
-                cursor.copy_expert(_COPY_ACTIONS, io.BytesIO(lines.encode()), size=1 << 20)
-        else:
-            adapt = connection.ops.adapt_datetimefield_value
-            cursor.executemany(
-                _INSERT_ACTIONS,
-                (
-                    (user_id, log_ids[user_id, session_id], adapt(time), action_type, properties)
-                    for (user_id, session_id), actions in merged.items()
-                    for time, action_type, properties in actions
-                ),
-            )
-
-
-def _copy_lines(merged: ActionsByLog, log_ids: dict[LogKey, int]) -> Iterator[str]:
-    """Yield the lines of COPY's text format: https://www.postgresql.org/docs/current/sql-copy.html."""
-    for (user_id, session_id), actions in merged.items():
-        log = f"{user_id.translate(_COPY_ESCAPES)}\t{log_ids[user_id, session_id]}"
-        for time, action_type, properties in actions:
-            # JSON text has no control characters, but its own backslashes.
-            text = properties.replace("\\", "\\\\")
-            yield f"{log}\t{time.isoformat()}\t{action_type}\t{text}\n"
-
-
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_COPY_ACTIONS = "COPY logs_action (user_id, log_id, time, type, properties) FROM STDIN"
-_INSERT_ACTIONS = "INSERT INTO logs_action (user_id, log_id, time, type, properties) VALUES (%s, %s, %s, %s, %s)"
-
-_LOG_COLUMNS = "user_id, session_id, first_time, last_time, click_count, view_count, navigate_count"
-_ON_CONFLICT = """
-    ON CONFLICT (user_id, session_id) DO UPDATE SET
-        version = logs_log.version + 1,
-        first_time = {least}(logs_log.first_time, excluded.first_time),
-        last_time = {greatest}(logs_log.last_time, excluded.last_time),
-        click_count = logs_log.click_count + excluded.click_count,
-        view_count = logs_log.view_count + excluded.view_count,
-        navigate_count = logs_log.navigate_count + excluded.navigate_count
-    RETURNING id, user_id, session_id
-"""
-# Ids are dealt in the order of the batch, which is the order of the answer; rows are locked in the order of the key,
-# the same in every transaction, so that two batches can't wait for each other.
-_UPSERT_POSTGRESQL = f"""
-    WITH incoming AS MATERIALIZED (
-        SELECT nextval(pg_get_serial_sequence('logs_log', 'id')) AS id, given.*
-        FROM unnest(
-            %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[]
-        ) AS given ({_LOG_COLUMNS})
-    )
-    INSERT INTO logs_log (id, version, {_LOG_COLUMNS})
-    SELECT id, 1, {_LOG_COLUMNS} FROM incoming ORDER BY user_id, session_id
-    {_ON_CONFLICT.format(least="LEAST", greatest="GREATEST")}
-"""
-_UPSERT_SQLITE = f"""
-    INSERT INTO logs_log (version, {_LOG_COLUMNS})
-    SELECT 1, {", ".join(f"json_extract(value, '$[{index}]')" for index in range(7))} FROM json_each(%s) WHERE true
-    {_ON_CONFLICT.format(least="MIN", greatest="MAX")}
-"""

@@ -61,6 +61,12 @@ def start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+def stale_days(times: Iterable[datetime]) -> list[date]:
+    """Return the past days (UTC) whose rollups actions at these times make stale."""
+    today = timezone.now().date()
+    return sorted({day for day in {time.date() for time in times} if day < today})
+
+
 def mark_stale(days: Iterable[date]) -> None:
     """Mark days (UTC) as changed, in the transaction that changes their actions."""
     today = timezone.now().date()
