@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, FilteredRelation, Q, Value
 from django.db.models.functions import Length
 
-from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField
+from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField, WireAction
 
 MAX_ID_LENGTH = 255
 MAX_KEY_LENGTH = 255
@@ -121,6 +121,15 @@ class ActionRecord(NamedTuple):
     properties: str
 
 
+class WireRecord(NamedTuple):
+    """An action as JSON text of the wire, with the ids of its log."""
+
+    log_id: int
+    user_id: str
+    session_id: str
+    action: str
+
+
 class ActionQuerySet(models.QuerySet["Action"]):
     def with_log(self, condition: Q | None = None) -> ActionQuerySet:
         """Join each action's log as `its_log`; condition: which logs, spelled with `log__`.
@@ -138,6 +147,12 @@ class ActionQuerySet(models.QuerySet["Action"]):
     def records(self) -> models.QuerySet[Action, ActionRecord]:
         """Actions with their logs as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
         return self.values_list("its_log__id", "user_id", "its_log__session_id", "time", "type", JSONText("properties"))
+
+    def wire_records(self) -> models.QuerySet[Action, WireRecord]:
+        """Actions with their logs as tuples like WireRecord: the database writes the JSON, with times of the wire."""
+        return self.values_list(
+            "its_log__id", "user_id", "its_log__session_id", WireAction("time", "type", "properties")
+        )
 
 
 class Action(_KeptByUser):

@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
 
-from logs.api.responses import ROWS_AT_ONCE
 from logs.lib import jsontext, times
 from logs.lib.transactions import snapshot
 from logs.models import ActionQuerySet, ActionRecord
+from logs.store.read import ROWS_AT_ONCE
 
 _MEMBERS = ("locationX", "locationY", "viewedId", "pageFrom", "pageTo")
 CSV_COLUMNS = ("time", "userId", "sessionId", "type", *_MEMBERS, "properties")

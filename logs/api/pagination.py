@@ -1,4 +1,4 @@
-"""Pages over logs: a page is a run of logs by id, and a cursor is the place after one log, signed."""
+"""Cursors: the place after one log in one order, signed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from django.core import signing
-from django.db.models import Q, QuerySet
 
-from logs.models import Log
+from logs.store.read import IdRange
 
 MAX_LIMIT = 10_000
 
@@ -23,18 +22,6 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True)
-class IdRange:
-    """Log ids from first to last, both inclusive; None is no bound."""
-
-    first: int | None = None
-    last: int | None = None
-
-    def on(self, path: str) -> Q:
-        bounds = {f"{path}__gte": self.first, f"{path}__lte": self.last}
-        return Q(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
-
-
-@dataclass(frozen=True)
 class Cursor:
     """The place after one log in one order."""
 
@@ -43,9 +30,11 @@ class Cursor:
 
     @property
     def rest(self) -> IdRange:
+        """The ids of the logs behind that place."""
         return IdRange(last=self.log_id - 1) if self.order is Order.NEWEST else IdRange(first=self.log_id + 1)
 
     def encode(self) -> str:
+        """Return the text that a client sends back."""
         return _signer.sign_object([self.order, self.log_id])
 
     @classmethod
@@ -56,21 +45,3 @@ class Cursor:
         except signing.BadSignature:
             raise ValueError("not a cursor of this store") from None
         return cls(Order(order), log_id)
-
-
-@dataclass(frozen=True)
-class Page:
-    """A run of logs, and the cursor of the page after it while there is one."""
-
-    ids: IdRange
-    next_cursor: Cursor | None = None
-
-
-def find_page(logs: QuerySet[Log], order: Order, limit: int) -> Page:
-    """Return the first `limit` logs as a page. logs: ordered by id, newest first for Order.NEWEST."""
-    ids = list(logs.values_list("id", flat=True)[: limit + 1])
-    on_page = ids[:limit]
-    if not on_page:
-        return Page(IdRange(first=1, last=0))
-    next_cursor = Cursor(order, on_page[-1]) if len(ids) > limit else None
-    return Page(IdRange(first=min(on_page), last=max(on_page)), next_cursor)

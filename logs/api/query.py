@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from django import forms
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils.datastructures import MultiValueDict
 
 from logs.api.filters import ActionFilter
-from logs.api.pagination import MAX_LIMIT, Cursor, IdRange, Order, Page, find_page
+from logs.api.pagination import MAX_LIMIT, Cursor, Order
+from logs.api.renderers import FORMATS
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.jsontext import has_forbidden_character
-from logs.models import Action, ActionRecord, Log
-from logs.store.read import fetch_records
+from logs.models import Action, Log, WireRecord
+from logs.store.read import IdRange, Page, fetch, find_page
 
 T = TypeVar("T")
 
@@ -26,13 +26,6 @@ PARAMETERS = (*ActionFilter.base_filters, "limit", "cursor", "order", "format")
 _REPEATABLE = {"types"}
 
 _is_number = re.compile("[0-9]{1,9}").fullmatch
-
-
-class Format(StrEnum):
-    """The formats that `format` may name: those of the renderers."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
 
 
 class LogQuery:
@@ -57,7 +50,7 @@ class LogQuery:
         self.user_id: str | None = data.get("userId") or None
         self.limit = read("limit", _parse_limit)
         self.order = read("order", Order) or Order.OLDEST
-        read("format", Format)
+        read("format", _parse_format)
         cursor = read("cursor", Cursor.decode, ErrorCode.INVALID_CURSOR)
         if cursor is not None and cursor.order is not self.order:
             refused["cursor"] = ErrorCode.INVALID_CURSOR
@@ -78,21 +71,21 @@ class LogQuery:
 
     def page(self) -> Page:
         """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
-        return Page(self._rest) if self.limit is None else find_page(self._logs(), self.order, self.limit)
+        return find_page(self._filter.qs, self._logs(), self.order is Order.NEWEST, self.limit)
 
-    def records(self, page: Page) -> QuerySet[Action, ActionRecord]:
-        """The matching actions of a page, in the order of the answer."""
-        newest_first = self.order is Order.NEWEST
-        return self._filter.qs.in_log_order(newest_first, page.ids.on("log__id")).records()
+    def records(self, page: Page | None) -> QuerySet[Action, WireRecord]:
+        """The matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
+        ids = self._rest if page is None else page.ids
+        return self._filter.qs.in_log_order(self.order is Order.NEWEST, ids.on("log__id")).wire_records()
 
-    def short_records(self, most: int) -> list[ActionRecord] | None:
+    def short_records(self, most: int) -> list[WireRecord] | None:
         """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
         if self.limit is not None or self._rest != IdRange():
             return None
         chosen = {name: value for name, value in self._chosen.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)
-        records = fetch_records(lambda: self.records(Page(IdRange()))[: most + 1], shape, parameters)
+        records = fetch(lambda: self.records(None)[: most + 1], shape, parameters)
         return records if len(records) <= most else None
 
     @cached_property
@@ -102,8 +95,7 @@ class LogQuery:
 
     def _logs(self) -> QuerySet[Log]:
         chosen = self._chosen
-        matching = self._filter.qs.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
-        logs = Log.objects.filter(Exists(matching), self._rest.on("id"))
+        logs = Log.objects.filter(self._rest.on("id"))
         if self.user_id is not None:
             logs = logs.filter(user_id=self.user_id)
         # What a log says of its actions spares a look at them.
@@ -111,7 +103,7 @@ class LogQuery:
             logs = logs.filter(last_time__gte=chosen["from"])
         if chosen["to"]:
             logs = logs.filter(first_time__lte=chosen["to"])
-        return logs.order_by("-id" if self.order is Order.NEWEST else "id")
+        return logs
 
 
 def _parse(query_string: str) -> dict[str, list[str]]:
@@ -140,6 +132,12 @@ def _refused_by_form(form: forms.Form) -> dict[str, ErrorCode]:
         name: ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER)
         for name, errors in form.errors.as_data().items()
     }
+
+
+def _parse_format(text: str) -> str:
+    if text not in FORMATS:
+        raise ValueError("not a format")
+    return text
 
 
 def _parse_limit(text: str) -> int:

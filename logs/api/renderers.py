@@ -11,8 +11,7 @@ from typing import Any
 
 from rest_framework import renderers
 
-from logs.lib.times import format_time
-from logs.models import ActionRecord
+from logs.models import WireRecord
 
 CHUNK_CHARACTERS = 64 * 1024
 # Each may have properties of 32 KiB.
@@ -50,7 +49,11 @@ class NDJSONRenderer(JSONRenderer):
         return super().render(data, *args, **kwargs) + b"\n"
 
 
-def render(records: Iterable[ActionRecord], layout: Layout) -> Iterator[bytes]:
+# By their names in `format`.
+FORMATS = {renderer.format: renderer for renderer in (JSONRenderer, NDJSONRenderer)}
+
+
+def render(records: Iterable[WireRecord], layout: Layout) -> Iterator[bytes]:
     """Yield an answer in chunks of about CHUNK_CHARACTERS.
 
     records: in log order, so that the actions of a log are neighbours.
@@ -67,20 +70,14 @@ def render(records: Iterable[ActionRecord], layout: Layout) -> Iterator[bytes]:
     yield "".join(pieces).encode()
 
 
-def _pieces(records: Iterable[ActionRecord], layout: Layout) -> Iterator[str]:
+def _pieces(records: Iterable[WireRecord], layout: Layout) -> Iterator[str]:
     yield layout.opening
     separator = ""
     for (_, user_id, session_id), actions in groupby(records, key=itemgetter(0, 1, 2)):
         yield f'{separator}{{"userId":{_encode_string(user_id)},"sessionId":{_encode_string(session_id)},"actions":['
         comma = ""
-        while some := list(islice(actions, ACTIONS_AT_ONCE)):
-            # The type is one of three words and the properties are JSON already: nothing is left to escape.
-            yield comma + ",".join(
-                [
-                    f'{{"time":"{format_time(time)}","type":"{action_type}","properties":{properties}}}'
-                    for _, _, _, time, action_type, properties in some
-                ]
-            )
+        while some := [action for _, _, _, action in islice(actions, ACTIONS_AT_ONCE)]:
+            yield comma + ",".join(some)
             comma = ","
         yield "]}" + layout.ending
         separator = layout.separator

@@ -1,4 +1,4 @@
-"""An answer of any length, from one snapshot of the database: a short one at once, a long one in chunks."""
+"""Answers of any length: a short one at once, a long one streamed from one snapshot; ETags of a user's answers."""
 
 from __future__ import annotations
 
@@ -6,40 +6,65 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
+from rest_framework.request import Request
 
-from logs.api.pagination import Page
+from logs.api.pagination import Cursor
 from logs.api.query import LogQuery
-from logs.api.renderers import Layout, render
+from logs.api.renderers import JSONRenderer, render
 from logs.lib.transactions import snapshot
-from logs.models import Log
-
-ROWS_AT_ONCE = 2000
+from logs.store.read import ROWS_AT_ONCE
 
 
-def render_if_short(query: LogQuery, layout: Layout) -> bytes | None:
-    """Return the answer to a query as a whole, None if it comes in pages or has more than ROWS_AT_ONCE actions."""
-    records = query.short_records(most=ROWS_AT_ONCE)
-    return None if records is None else b"".join(render(records, layout))
+def logs_response(request: Request, query: LogQuery, renderer: JSONRenderer) -> HttpResponseBase:
+    """Answer a query: 304 where the client has the answer already.
+
+    Raises django.db.Error when the database is away: nothing is sent before the first rows are read.
+    """
+    headers = {"Cache-Control": "private, no-cache"}
+    records = query.short_records(ROWS_AT_ONCE) if query.user_id is not None else None
+    if records is not None:
+        body = b"".join(render(records, renderer.layout))
+        headers["ETag"] = _etag(query, renderer, body)
+        if _is_known(request, headers["ETag"]):
+            return HttpResponseNotModified(headers=headers)
+        return HttpResponse(body, content_type=renderer.media_type, headers=headers)
+    stream = LogStream(query, renderer)
+    if query.user_id is not None:
+        headers["ETag"] = _etag(query, renderer, repr(stream.page).encode())
+        if _is_known(request, headers["ETag"]):
+            stream.close()
+            return HttpResponseNotModified(headers=headers)
+    if stream.page is not None and stream.page.last_id is not None:
+        cursor = Cursor(query.order, stream.page.last_id)
+        headers["Link"] = f'<{_with_parameter(request, "cursor", cursor.encode())}>; rel="next"'
+    stream.start()
+    return StreamingHttpResponse(stream, content_type=renderer.media_type, headers=headers)
 
 
 class LogStream:
     """The bytes of an answer to a query, read while they are iterated; their end or close() ends the snapshot.
 
-    The first chunk is read at once: a database that is away raises here, before anything is sent.
+    page: the logs of the answer, of one page or one user; None where all that matches is read without a look ahead.
     """
 
-    page: Page
-
-    def __init__(self, query: LogQuery, layout: Layout) -> None:
+    def __init__(self, query: LogQuery, renderer: JSONRenderer) -> None:
         with ExitStack() as stack:
             stack.enter_context(snapshot())
-            self.page = query.page()
+            self.page = query.page() if query.limit is not None or query.user_id is not None else None
             records = query.records(self.page).iterator(chunk_size=ROWS_AT_ONCE)
-            self._chunks = stack.enter_context(closing(render(records, layout)))
-            self._first = next(self._chunks)
+            self._chunks = stack.enter_context(closing(render(records, renderer.layout)))
             self.close = stack.pop_all().close
+
+    def start(self) -> None:
+        """Read the first chunk. Raises django.db.Error when the database is away."""
+        try:
+            self._first = next(self._chunks)
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         # With the last row, not when the client has taken it.
@@ -48,20 +73,35 @@ class LogStream:
             yield from self._chunks
 
 
-def etag_of(query: LogQuery, media_type: str, body: bytes | None) -> str:
-    """Return the ETag of an answer to a user's query.
+def without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """Return the answer to HEAD from that to GET."""
+    if not isinstance(response, StreamingHttpResponse):
+        return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
+    # The snapshot is closed with the response, which alone may say that the request has ended.
+    response.streaming_content = ()
+    return response
 
-    body: a short answer, whose ETag stays exactly as long as the answer does; None for one too long to be at hand,
-    whose ETag stays as long as the versions of the user's logs do.
+
+def _etag(query: LogQuery, renderer: JSONRenderer, content: bytes) -> str:
+    """Return a weak ETag, since the same answer may come gzipped.
+
+    content: what an answer is the same with: its bytes, or the versions of its logs where it is too long to be at hand.
+    https://www.rfc-editor.org/rfc/rfc9110#name-conditional-requests
     """
-    if body is None:
-        versions = Log.objects.filter(user_id=query.user_id).order_by("id").values_list("id", "version")
-        body = repr(list(versions)).encode()
-    digest = hashlib.sha256(repr((query.identity, media_type)).encode() + body).hexdigest()
+    digest = hashlib.sha256(repr((query.identity, renderer.media_type)).encode() + content).hexdigest()
     return f'W/"{digest[:32]}"'
 
 
-def is_unchanged(request: HttpRequest, etag: str) -> bool:
+def _is_known(request: HttpRequest | Request, etag: str) -> bool:
     """Whether If-None-Match names the ETag, compared weakly."""
-    known = parse_etags(request.headers.get("If-None-Match", ""))
+    given = request.headers.get("If-None-Match")
+    if given is None:
+        return False
+    known = parse_etags(given)
     return "*" in known or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in known]
+
+
+def _with_parameter(request: Request, name: str, value: str) -> str:
+    parameters = request.query_params.copy()
+    parameters[name] = value
+    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -17,7 +17,7 @@ from logs.api import idempotency
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.query import LogQuery
 from logs.api.renderers import JSONRenderer, NDJSONRenderer
-from logs.api.responses import LogStream, etag_of, is_unchanged, render_if_short
+from logs.api.responses import logs_response, without_body
 from logs.api.schema.operations import describe_logs
 from logs.api.serializers import LogSerializer
 from logs.lib import metrics
@@ -46,33 +46,10 @@ class LogsView(APIView):
 
     def get(self, request: Request) -> HttpResponseBase:
         query = LogQuery(request.META.get("QUERY_STRING", ""))
-        layout, media_type = request.accepted_renderer.layout, request.accepted_media_type
-        headers = {"Cache-Control": "private, no-cache"}
-        if query.user_id is not None:
-            body = render_if_short(query, layout)
-            headers["ETag"] = etag_of(query, media_type, body)
-            if is_unchanged(request, headers["ETag"]):
-                return HttpResponseNotModified(headers=headers)
-            if body is not None:
-                return HttpResponse(body, content_type=media_type, headers=headers)
-        stream = LogStream(query, layout)
-        if stream.page.next_cursor is not None:
-            headers["Link"] = f'<{_with_parameter(request, "cursor", stream.page.next_cursor.encode())}>; rel="next"'
-        return StreamingHttpResponse(stream, content_type=media_type, headers=headers)
+        return logs_response(request, query, request.accepted_renderer)
 
     def head(self, request: Request) -> HttpResponseBase:
-        response = self.get(request)
-        if not response.streaming:
-            return StreamingHttpResponse((), status=response.status_code, headers=response.headers)
-        # The snapshot is closed with the response, which alone may say that the request has ended.
-        response.streaming_content = ()
-        return response
-
-
-def _with_parameter(request: Request, name: str, value: str) -> str:
-    parameters = request.query_params.copy()
-    parameters[name] = value
-    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")
+        return without_body(self.get(request))
 
 
 class AnyFormat(BaseContentNegotiation):

@@ -37,6 +37,40 @@ class JSONText(Cast):
         super().__init__(expression, models.TextField())
 
 
+class WireAction(models.Func):
+    """The JSON text of an action of (time, type, properties), its time as logs.lib.times writes it."""
+
+    output_field = models.TextField()
+    arity = 3
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        time, action_type, properties = self._columns(compiler)
+        local = f"({time} AT TIME ZONE 'UTC' - interval '6 hours')"
+        is_whole = f"{time} = date_trunc('second', {time})"
+        clock = (
+            f"CASE WHEN {is_whole} THEN to_char({local}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+            f" ELSE to_char({local}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US') END"
+        )
+        return self._json(clock, action_type, properties), []
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        time, action_type, properties = self._columns(compiler)
+        # The fraction apart: SQLite rounds to milliseconds. What Django keeps of it has six digits, as the wire has.
+        clock = f"strftime('%%Y-%%m-%%dT%%H:%%M:%%S', substr({time}, 1, 19), '-6 hours') || substr({time}, 20)"
+        return self._json(clock, action_type, properties), []
+
+    def _columns(self, compiler: SQLCompiler) -> list[str]:
+        return [compiler.compile(expression)[0] for expression in self.get_source_expressions()]
+
+    @staticmethod
+    def _json(clock: str, action_type: str, properties: str) -> str:
+        # A type is one of three words, and the properties are JSON already: nothing is left to escape.
+        return (
+            f'\'{{"time":"\' || {clock} || \'-06:00","type":"\' || {action_type} ||'
+            f" '\",\"properties\":' || {properties} || '}}'"
+        )
+
+
 class JSONMemberType(models.Func):
     """What the database calls the JSON type of a member, "" where there is no such member."""
 

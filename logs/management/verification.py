@@ -13,12 +13,12 @@ from django.db import transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from logs.api.pagination import IdRange
 from logs.api.serializers import ActionSerializer, Refusals
 from logs.lib import jsontext, times
 from logs.lib.jsontext import has_forbidden_character
 from logs.lib.transactions import snapshot
 from logs.models import Action, ActionType, Log
+from logs.store.read import IdRange
 
 LOGS_AT_ONCE = 1000
 ROWS_AT_ONCE = 2000

@@ -1,23 +1,65 @@
-"""A query whose SQL is compiled once: for a short answer that takes the ORM longer than the answer takes PostgreSQL."""
+"""Actions in the order of an answer: pages of logs, and short answers by SQL that was compiled once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from logs.models import Action, ActionRecord
+from logs.models import ActionQuerySet, Log
+
+ROWS_AT_ONCE = 2000
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 _sql_by_shape: dict[Hashable, str] = {}
 
 
-def fetch_records(
-    build: Callable[[], QuerySet[Action, ActionRecord]], shape: Hashable, parameters: Sequence[object]
-) -> list[ActionRecord]:
-    """Return the records of a queryset, by the SQL that was compiled for the first one of its shape.
+@dataclass(frozen=True)
+class IdRange:
+    """Log ids from first to last, both inclusive; None is no bound."""
 
-    build: makes the queryset, and is called only where its SQL is not known.
+    first: int | None = None
+    last: int | None = None
+
+    def on(self, path: str) -> Q:
+        """Return the condition that a field, named by its path, is within the range."""
+        bounds = {f"{path}__gte": self.first, f"{path}__lte": self.last}
+        return Q(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
+
+
+@dataclass(frozen=True)
+class Page:
+    """A run of logs.
+
+    versions: the id and version of each. last_id: the id of the last log, where others come after it.
+    """
+
+    ids: IdRange
+    versions: Sequence[tuple[int, int]]
+    last_id: int | None
+
+
+def find_page(actions: ActionQuerySet, logs: QuerySet[Log], newest_first: bool, limit: int | None) -> Page:
+    """Return the first `limit` of some logs that have one of some actions; without a limit all of them."""
+    matching = actions.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
+    ordered = logs.filter(Exists(matching)).order_by("-id" if newest_first else "id").values_list("id", "version")
+    found = list(ordered if limit is None else ordered[: limit + 1])
+    shown = found if limit is None else found[:limit]
+    if not shown:
+        return Page(IdRange(first=1, last=0), [], None)
+    ends = shown[0][0], shown[-1][0]
+    return Page(IdRange(min(ends), max(ends)), shown, shown[-1][0] if len(found) > len(shown) else None)
+
+
+def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: Sequence[object]) -> list[Row]:
+    """Return the rows of a queryset, by the SQL that was compiled for the first one of its shape.
+
+    build: makes the queryset, and is called only where its SQL is not known: that takes the ORM longer than a short
+    answer takes PostgreSQL.
     shape: the same for two querysets only if they differ in nothing but their parameters.
     parameters: in the order in which the SQL takes them.
     """
@@ -26,9 +68,11 @@ def fetch_records(
         return list(build())
     sql = _sql_by_shape.get(shape)
     if sql is None:
-        sql, compiled = build().query.sql_with_params()
+        rows = build()
+        sql, compiled = rows.query.sql_with_params()
         if list(compiled) != list(parameters):
-            raise AssertionError("the parameters are not in the order in which the SQL takes them")
+            # The ORM puts them in another order, say since an upgrade: it is asked each time.
+            return list(rows)
         _sql_by_shape[shape] = sql
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)

@@ -11,8 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from logs.api.pagination import MAX_LIMIT, Order
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
-from logs.api.query import Format
-from logs.api.renderers import JSONRenderer, NDJSONRenderer
+from logs.api.renderers import FORMATS, JSONRenderer, NDJSONRenderer
 from logs.api.schema.components import IDEMPOTENCY_KEY, NO_NUL, Schema, ref, time_schema
 from logs.lib.errors import ErrorCode
 from logs.models import ActionType
@@ -110,7 +109,7 @@ def _read() -> Callable[..., Any]:
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "At most this many logs."),
             _query("cursor", {"type": "string"}, "Taken from the Link of the page before."),
             _query("order", {"type": "string", "enum": list(Order), "default": Order.OLDEST.value}, "Of the logs."),
-            _query("format", {"type": "string", "enum": [name.value for name in Format]}, "Goes before Accept."),
+            _query("format", {"type": "string", "enum": list(FORMATS)}, "Goes before Accept."),
             _header("If-None-Match", {"type": "string"}, "The ETag of an answer that the client has."),
             _header("ETag", {"type": "string"}, "Where there is a `userId`: the same while the answer is.", [200, 304]),
             _header("Link", {"type": "string"}, 'The next page, while there is one: `<address>; rel="next"`.', [200]),

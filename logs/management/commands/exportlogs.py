@@ -13,12 +13,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from logs.api.query import LogQuery
 from logs.api.renderers import ARRAY, LINES, render
-from logs.api.responses import ROWS_AT_ONCE
 from logs.lib.errors import ErrorCode
 from logs.lib.transactions import snapshot
 from logs.management.base import MaintenanceCommand, user_argument
 from logs.management.progress import Progress
 from logs.models import ActionRecord
+from logs.store.read import ROWS_AT_ONCE
 from logs.transfer.exporting import Writable, complete_file, gzipped, render_csv
 
 _HELP = """\
