@@ -35,9 +35,9 @@ def main() -> None:
     from django.conf import settings
 
     from benchmarks.sample import fill
-    from logs.admin.charts import PICTURES
+    from logs.admin.charts import CHARTS
     from logs.models import Action
-    from logs.store import rollups
+    from logs.store import days
 
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
@@ -46,9 +46,9 @@ def main() -> None:
         fill(options.actions, options.days)
         print(f"filled in {time.perf_counter() - began:.0f} s")
     _measure(_pages())
-    # As late in the evening as it gets: a whole day's actions are not counted yet.
-    rollups._SETTLED_AFTER = timedelta(days=1)
-    _measure((f"insights, {name}, 7 days, late in the evening", f"/admin/insights/{name}.json") for name in PICTURES)
+    # As late in the evening as it gets: a whole day's actions are not rolled up yet.
+    days.SETTLED_AFTER = timedelta(days=1)
+    _measure((f"insights, {name}, 7 days, late in the evening", f"/admin/insights/{name}.json") for name in CHARTS)
 
 
 def _measure(pages: Iterable[tuple[str, str]]) -> None:
@@ -82,7 +82,7 @@ def _pages() -> Iterable[tuple[str, str]]:
 
     from benchmarks.sample import LONG_LOG
     from logs.admin.actions import _by_time
-    from logs.admin.charts import PICTURES
+    from logs.admin.charts import CHARTS
     from logs.admin.logs import _actions_by_time, _logs_by_time
     from logs.models import Action, Log
 
@@ -129,13 +129,13 @@ def _pages() -> Iterable[tuple[str, str]]:
     yield "export of everything as CSV, until it begins", f"{actions}export.csv"
     yield "export of a user as NDJSON, until it begins", f"{actions}export.ndjson?user=user-0"
     yield "insights", insights
-    for picture in PICTURES:
-        yield f"insights, {picture}, 7 days (first: with counting)", f"{insights}{picture}.json"
+    for chart in CHARTS:
+        yield f"insights, {chart}, 7 days (first: with rolling up)", f"{insights}{chart}.json"
     days = urlencode({"from": (now - timedelta(days=29)).date(), "to": now.date()})
-    for picture in PICTURES:
-        yield f"insights, {picture}, 30 days", f"{insights}{picture}.json?{days}"
-    for picture in PICTURES:
-        yield f"insights, {picture}, one busy user", f"{insights}{picture}.json?user={long_log.user_id}"
+    for chart in CHARTS:
+        yield f"insights, {chart}, 30 days", f"{insights}{chart}.json?{days}"
+    for chart in CHARTS:
+        yield f"insights, {chart}, one busy user", f"{insights}{chart}.json?user={long_log.user_id}"
     yield "insights, clicks on one page", f"{insights}clicks.json?page=page-1"
 
 

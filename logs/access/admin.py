@@ -1,4 +1,4 @@
-"""API keys in the admin: made and shown once, renamed, revoked."""
+"""API keys in the admin: created and shown once, renamed, revoked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
         """Show the key in the answer itself: a message would be kept in a cookie or the session until it is seen."""
         context = {
             **self.admin_site.each_context(request),
-            "title": "API key made",
+            "title": "API key created",
             "opts": self.opts,
             "api_key": obj,
             "text": request.new_api_key,
@@ -50,4 +50,4 @@ class ApiKeyAdmin(admin.ModelAdmin):
     @admin.action(description="Revoke selected API keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = queryset.filter(revoked=None).update(revoked=timezone.now())
-        self.message_user(request, f"{count} revoked.")
+        self.message_user(request, f"{count} API key{' was' if count == 1 else 's were'} revoked.")

@@ -86,7 +86,7 @@ def _append_once(merged: ActionsByLog, count: int, token: Token | None) -> Recei
                 if duplicates is not None:
                     return Receipt(duplicates=duplicates)
             _insert_actions(merged, _upsert_logs(merged))
-            rollups.mark_stale({action.time.date() for actions in merged.values() for action in actions})
+            rollups.mark_stale(action.time for actions in merged.values() for action in actions)
             is_committing = True
     except (OperationalError, InterfaceError) as error:
         if is_committing and is_broken_connection(error):
