@@ -14,6 +14,9 @@ from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, 
 
 MAX_ID_LENGTH = 255
 MAX_KEY_LENGTH = 255
+# Of viewedId, pageFrom and pageTo, in characters; of properties, in bytes of compact JSON in UTF-8.
+MAX_TEXT_LENGTH = 2048
+MAX_PROPERTIES_BYTES = 32 * 1024
 
 
 class ActionType(models.TextChoices):

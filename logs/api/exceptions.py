@@ -11,6 +11,7 @@ from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 
+from logs.api.violations import first_error, violations
 from logs.lib import metrics
 from logs.lib.database import is_about_nul, is_unavailable, kind_of
 from logs.lib.errors import MAX_VIOLATIONS, ErrorCode, LogStoreError, Violation
@@ -50,6 +51,9 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
     match error:
         case LogStoreError():
             return error_response(error.code, error.detail, error.violations)
+        case exceptions.ValidationError():
+            first = first_error(error.detail)
+            return error_response(ErrorCode[first.code], str(first), list(violations(error.detail)))
         case DatabaseError() if is_unavailable(error):
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
             logger.error("database unavailable: %s", kind_of(error))

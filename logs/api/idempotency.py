@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.utils import timezone
 from rest_framework.request import Request
 
+from logs.api.bodies import Body
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.models import MAX_KEY_LENGTH, IdempotencyKey
 
@@ -45,8 +46,8 @@ class IdempotencyToken:
         return None
 
 
-def token_of(request: Request) -> IdempotencyToken | None:
-    """Return the token of a request whose body has been parsed, None where it has no Idempotency-Key.
+def token_of(request: Request, body: Body | None) -> IdempotencyToken | None:
+    """Return the token of a request with its body, None where it has no Idempotency-Key.
 
     Raises LogStoreError for a key that is not 1 to MAX_KEY_LENGTH printable ASCII characters.
     """
@@ -56,7 +57,7 @@ def token_of(request: Request) -> IdempotencyToken | None:
     if not _is_key(key):
         raise LogStoreError(ErrorCode.INVALID_IDEMPOTENCY_KEY)
     owner = "" if request.auth is None else str(request.auth.pk)
-    return IdempotencyToken(owner, key, getattr(request, "body_digest", ""))
+    return IdempotencyToken(owner, key, "" if body is None else body.digest)
 
 
 def recall(token: IdempotencyToken) -> int | None:

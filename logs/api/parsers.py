@@ -1,137 +1,124 @@
-"""Bytes to Python: JSON, text and NDJSON bodies, as they are or gzipped, within the size that the store takes."""
+"""From the wire to a Body: JSON, text and NDJSON, as they are or gzipped, within the size that the store takes."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+import io
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from django.conf import settings
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from logs.lib import jsontext
+from logs.api.bodies import Body
 from logs.lib.errors import ErrorCode, LogStoreError
-from logs.lib.jsontext import JSONValue
+
+_READ_BYTES = 64 * 1024
+# Gzip makes what it can't compress longer by five bytes in 32 KiB, and has a head and a tail.
+_GZIP_OVERHEAD = 1.001
+# Each of them costs some microseconds, however little is in it.
+_MAX_GZIP_MEMBERS = 10_000
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
-@dataclass(frozen=True)
-class UndecodableLine:
-    """Stands in a batch for a line of NDJSON that is not JSON, so that it is reported in its turn."""
+class JSONParser(BaseParser):
+    """A JSON array of logs."""
 
-    reason: str
+    media_type = "application/json"
+    is_ndjson = False
 
-
-class Lines(list[JSONValue | UndecodableLine]):
-    """The values of NDJSON; indexes says for each which line of the body it was, from 0."""
-
-    def __init__(self, numbered: Iterable[tuple[int, JSONValue | UndecodableLine]]) -> None:
-        self.indexes: list[int] = []
-        for index, value in numbered:
-            self.indexes.append(index)
-            self.append(value)
-
-
-class _BodyParser(BaseParser):
     def parse(
         self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> JSONValue | Lines:
-        """Return what a request's body says; with an Idempotency-Key, request.body_digest is then its SHA-256.
+    ) -> Body | None:
+        """Return a request's body, None where it has none.
 
-        Raises LogStoreError for a body that is too large, broken off or not in its format, and UnsupportedMediaType for
-        a content encoding other than gzip.
+        Raises LogStoreError for a body that is too large or broken off, and UnsupportedMediaType for a content encoding
+        other than gzip.
         """
-        request = parser_context["request"]
-        body = _read(stream, request.META)
-        if "HTTP_IDEMPOTENCY_KEY" in request.META:
-            request.body_digest = hashlib.sha256(body).hexdigest()
-        return self.decode(body) if body else None
-
-    def decode(self, body: bytes) -> JSONValue | Lines:
-        try:
-            return jsontext.decode(body.decode())
-        except ValueError as error:
-            raise LogStoreError(ErrorCode.INVALID_JSON, _why_not_json(error)) from None
+        meta = parser_context["request"].META if parser_context else {}
+        content = _read(stream, meta)
+        return Body(content, self.is_ndjson) if content else None
 
 
-class JSONParser(_BodyParser):
-    media_type = "application/json"
-
-
-class PlainTextParser(_BodyParser):
+class PlainTextParser(JSONParser):
     """JSON that a browser's sendBeacon may send to another origin without asking first."""
 
     media_type = "text/plain"
 
 
-class NDJSONParser(_BodyParser):
+class NDJSONParser(JSONParser):
     """One log a line. https://github.com/ndjson/ndjson-spec"""
 
     media_type = "application/x-ndjson"
-
-    def decode(self, body: bytes) -> Lines:
-        return decode_lines(enumerate(body.split(b"\n")))
-
-
-def decode_lines(numbered: Iterable[tuple[int, bytes]]) -> Lines:
-    """Return the value of each line with its index; blank lines are skipped, others come as UndecodableLine."""
-    return Lines((index, _decode_line(line)) for index, line in numbered if line.strip(b" \t\r\n"))
-
-
-def _decode_line(line: bytes) -> JSONValue | UndecodableLine:
-    try:
-        return jsontext.decode(line.decode())
-    except ValueError as error:
-        return UndecodableLine(_why_not_json(error))
-
-
-def _why_not_json(error: ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"Not UTF-8 at byte {error.start}."
-    return f"Not JSON: {error}."
+    is_ndjson = True
 
 
 def _read(stream: BinaryIO, meta: Mapping[str, Any]) -> bytes:
     encoding = meta.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType(encoding)
+    is_chunked = "HTTP_TRANSFER_ENCODING" in meta
+    announced = None if is_chunked else int(meta.get("CONTENT_LENGTH") or 0)
     limit = settings.LOGSTORE_MAX_BODY_BYTES
-    announced = None if "HTTP_TRANSFER_ENCODING" in meta else int(meta["CONTENT_LENGTH"])
-    counted = _CountedStream(stream)
     if "gzip" in encoding:
-        body = _gunzip(counted, limit)
-    elif announced is not None and announced > limit:
-        raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
+        wire_limit = int(limit * _GZIP_OVERHEAD) + _READ_BYTES
+        pieces = _gunzip(_pieces(stream, announced, wire_limit), limit)
     else:
-        body = counted.read(limit + 1)
-    if len(body) > limit:
+        pieces = _pieces(stream, announced, limit)
+    body = io.BytesIO()
+    for piece in pieces:
+        body.write(piece)
+    return body.getvalue()
+
+
+def _pieces(stream: BinaryIO, announced: int | None, limit: int) -> Iterator[bytes]:
+    """Yield what comes over the wire.
+
+    announced: the Content-Length; None for a body in chunks.
+    Raises LogStoreError for more than `limit` bytes, and for fewer than were announced: cut after a line of NDJSON or a
+    member of gzip, a body would still look whole.
+    """
+    if announced is not None and announced > limit:
         raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
-    if announced is not None and counted.count < announced:
-        # Cut after a line of NDJSON or a member of gzip, it would still look whole.
+    count = 0
+    while piece := stream.read(_READ_BYTES):
+        count += len(piece)
+        if count > limit:
+            raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
+        yield piece
+    if announced is not None and count < announced:
         raise LogStoreError(ErrorCode.INVALID_JSON, "The body broke off.")
-    return body
 
 
-def _gunzip(stream: _CountedStream, limit: int) -> bytes:
-    try:
-        return gzip.GzipFile(fileobj=stream).read(limit + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise LogStoreError(ErrorCode.INVALID_JSON, "The body is a broken gzip stream.") from None
+def _gunzip(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """Yield what gzip's members hold, one after another. https://www.rfc-editor.org/rfc/rfc1952
+
+    Raises LogStoreError for more than `limit` bytes, and for what is not gzip to its last byte.
+    """
+    count = members = 0
+    member = None
+    for piece in pieces:
+        while piece:
+            if member is None:
+                members += 1
+                if members > _MAX_GZIP_MEMBERS:
+                    raise _broken_gzip()
+                member = zlib.decompressobj(_GZIP_WINDOW)
+            try:
+                content = member.decompress(piece, limit + 1 - count)
+            except zlib.error:
+                raise _broken_gzip() from None
+            count += len(content)
+            if count > limit:
+                raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
+            yield content
+            piece = member.unused_data if member.eof else member.unconsumed_tail
+            if member.eof:
+                member = None
+    if member is not None or not members:
+        raise _broken_gzip()
 
 
-class _CountedStream:
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.count = 0
-
-    def read(self, size: int) -> bytes:
-        """Return size bytes, fewer only at the end."""
-        pieces = []
-        while size > 0 and (piece := self._stream.read(size)):
-            pieces.append(piece)
-            size -= len(piece)
-            self.count += len(piece)
-        return b"".join(pieces)
+def _broken_gzip() -> LogStoreError:
+    return LogStoreError(ErrorCode.INVALID_JSON, "The body is a broken gzip stream.")

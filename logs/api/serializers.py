@@ -1,88 +1,48 @@
-"""The rules for what may be stored, as nested serializers that read a whole batch in one pass.
-
-The fields declare the rules; Django REST Framework's own machinery, which takes longer for a thousand actions than it
-takes to store them, is passed by: LogListSerializer asks each field for its verdict alone.
-"""
+"""The rules for what may be stored, and the form in which it is given back, as nested serializers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, ClassVar
+import json
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypedDict
 
+from django.db.models import prefetch_related_objects
+from django.utils.functional import SimpleLazyObject
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.settings import api_settings
 
-from logs.api.parsers import UndecodableLine
-from logs.lib import jsontext, times
-from logs.lib.errors import MAX_VIOLATIONS, ErrorCode, LogStoreError, Violation, json_pointer
-from logs.models import MAX_ID_LENGTH, ActionType
+from logs.api.bodies import Body, LazyArray, LazyBatch, Undecodable, why_not_json
+from logs.api.fields import StrictNumber, StrictString, TimeField, TypeField, detail_of, of_type, refusal
+from logs.api.plain import read_plain
+from logs.api.violations import Detail, count_errors
+from logs.lib import jsontext
+from logs.lib.errors import MAX_VIOLATIONS, ErrorCode
+from logs.models import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH, Action, ActionType, Log
 from logs.store.append import ActionRow, LogRow, Receipt, append
 
-MAX_TEXT_LENGTH = 2048
-MAX_PROPERTIES_BYTES = 32 * 1024
-MAX_LOCATION = 2**53 - 1
-
-Place = tuple[str | int, ...]
+# Where DRF puts an error that is about no member of an object, but about all of it.
+_WHOLE = api_settings.NON_FIELD_ERRORS_KEY
 
 
-class Refusals(list[Violation]):
-    """The violations found so far, in document order."""
+class ClickProperties(serializers.Serializer[Any]):
+    """What the properties of a CLICK must hold."""
 
-    def add(self, code: ErrorCode, place: Place, detail: str = "") -> None:
-        self.append(Violation(code, pointer=json_pointer(place), detail=detail))
-
-    @property
-    def is_full(self) -> bool:
-        return len(self) >= MAX_VIOLATIONS
-
-
-class StrictString(serializers.CharField):
-    """A JSON string taken exactly as it is, never made from another type."""
-
-    def __init__(
-        self, *, missing: ErrorCode, invalid: ErrorCode, blanks: Sequence[object] = (None, ""), **kwargs: Any
-    ) -> None:
-        super().__init__(trim_whitespace=False, **kwargs)
-        self.missing, self.invalid, self.blanks = missing, invalid, blanks
-
-    def fault(self, value: object) -> ErrorCode | None:
-        if type(value) is str and 0 < len(value) <= self.max_length and not jsontext.has_forbidden_character(value):
-            return None
-        if value in self.blanks:
-            return self.missing
-        return _forbidden_character(value) or self.invalid
-
-
-class StrictNumber(serializers.FloatField):
-    """A JSON number, neither a boolean nor a string, within the integers that every client can tell apart."""
-
-    _limit = Decimal(MAX_LOCATION)
-
-    def __init__(self, *, missing: ErrorCode, invalid: ErrorCode, **kwargs: Any) -> None:
-        super().__init__(min_value=-MAX_LOCATION, max_value=MAX_LOCATION, **kwargs)
-        self.missing, self.invalid = missing, invalid
-
-    def fault(self, value: object) -> ErrorCode | None:
-        if isinstance(value, Decimal | int | float) and type(value) is not bool:
-            return None if -self._limit <= value <= self._limit else self.invalid
-        if value is None or value == "":
-            return self.missing
-        return _forbidden_character(value) or self.invalid
-
-
-class ClickProperties(serializers.Serializer):
     locationX = StrictNumber(missing=ErrorCode.MISSING_LOCATION_X_VALUE, invalid=ErrorCode.INVALID_LOCATION_X_VALUE)
     locationY = StrictNumber(missing=ErrorCode.MISSING_LOCATION_Y_VALUE, invalid=ErrorCode.INVALID_LOCATION_Y_VALUE)
 
 
-class ViewProperties(serializers.Serializer):
+class ViewProperties(serializers.Serializer[Any]):
+    """What the properties of a VIEW must hold."""
+
     viewedId = StrictString(
         missing=ErrorCode.MISSING_VIEWEDID_VALUE, invalid=ErrorCode.INVALID_VIEWEDID_VALUE, max_length=MAX_TEXT_LENGTH
     )
 
 
-class NavigateProperties(serializers.Serializer):
+class NavigateProperties(serializers.Serializer[Any]):
+    """What the properties of a NAVIGATE must hold."""
+
     pageFrom = StrictString(
         missing=ErrorCode.MISSING_PAGEFROM_VALUE, invalid=ErrorCode.INVALID_PAGEFROM_VALUE, max_length=MAX_TEXT_LENGTH
     )
@@ -91,100 +51,202 @@ class NavigateProperties(serializers.Serializer):
     )
 
 
-class ActionSerializer(serializers.Serializer):
-    time = serializers.CharField()
-    type = serializers.ChoiceField(choices=ActionType.choices)
-    properties = serializers.DictField()
-
-    properties_by_type: ClassVar[dict[str, type[serializers.Serializer]]] = {
-        ActionType.CLICK: ClickProperties,
-        ActionType.VIEW: ViewProperties,
-        ActionType.NAVIGATE: NavigateProperties,
-    }
-
-    @classmethod
-    def read(cls, action: object, place: Place, refusals: Refusals) -> ActionRow | None:
-        """Return the row of a valid action, or None after adding its first violation (both of a pair) to refusals."""
-        if type(action) is not dict or not action:
-            invalid = _forbidden_character(action) or ErrorCode.INVALID_ACTION
-            refusals.add(ErrorCode.EMPTY_ACTION if action in (None, {}) else invalid, place)
-            return None
-        action_type, properties, time = action.get("type"), action.get("properties"), action.get("time")
-        if not (action_type and properties and time):
-            for name, value, missing in (
-                ("type", action_type, ErrorCode.MISSING_TYPE_VALUE),
-                ("properties", properties, ErrorCode.MISSING_PROPERTIES_VALUE),
-                ("time", time, ErrorCode.MISSING_TIME_VALUE),
-            ):
-                if value in (None, "", {}):
-                    refusals.add(missing, (*place, name))
-                    return None
-        instant = _instant(time)
-        if instant is None:
-            refusals.add(_forbidden_character(time) or ErrorCode.INVALID_TIME_FORMAT, (*place, "time"))
-            return None
-        if type(action_type) is not str or action_type not in _members_by_type:
-            refusals.add(_forbidden_character(action_type) or ErrorCode.INVALID_ACTION_TYPE, (*place, "type"))
-            return None
-        text = cls._read_properties(properties, action_type, place, refusals)
-        return None if text is None else ActionRow(instant, action_type, text)
-
-    @staticmethod
-    def _read_properties(properties: object, action_type: str, place: Place, refusals: Refusals) -> str | None:
-        text = jsontext.encode(properties) if type(properties) is dict else None
-        if text is None or _is_too_large(text):
-            refusals.add(_forbidden_character(properties) or ErrorCode.INVALID_PROPERTIES, (*place, "properties"))
-            return None
-        are_valid = True
-        for name, field in _members_by_type[action_type]:
-            fault = field.fault(properties.get(name))
-            if fault is not None:
-                refusals.add(fault, (*place, "properties", name))
-                are_valid = False
-        # What looks like U+0000 in the text may be an escaped backslash before a u: then no place is found.
-        if are_valid and ("\\u0000" in text or jsontext.has_forbidden_character(text)):
-            for forbidden in jsontext.forbidden_places(properties, (*place, "properties")):
-                refusals.add(ErrorCode.INVALID_CHARACTER, forbidden)
-                return None
-        return text if are_valid else None
+PROPERTIES_BY_TYPE: dict[str, type[serializers.Serializer[Any]]] = {
+    ActionType.CLICK: ClickProperties,
+    ActionType.VIEW: ViewProperties,
+    ActionType.NAVIGATE: NavigateProperties,
+}
+_fields_by_type = {action_type: dict(properties().fields) for action_type, properties in PROPERTIES_BY_TYPE.items()}
 
 
-class LogListSerializer(serializers.ListSerializer):
-    """A batch: read in one pass, stored as a whole or not at all."""
+def read_properties(action_type: str, properties: object) -> str:
+    """Return the JSON text of an action's properties, compact and with each number as it came.
+
+    action_type: one of ActionType. properties: a decoded JSON value.
+    Raises ValidationError with DRF's nested errors: both members of a pair, otherwise the first rule that is broken.
+    """
+    if not isinstance(properties, dict):
+        raise refusal(of_type(properties, ErrorCode.INVALID_PROPERTIES))
+    text = jsontext.encode(properties)
+    if _is_too_large(text):
+        raise refusal(ErrorCode.INVALID_PROPERTIES)
+    errors: dict[str, Detail] = {}
+    for name, field in _fields_by_type[action_type].items():
+        try:
+            field.run_validation(properties.get(name))
+        except ValidationError as error:
+            errors[name] = error.detail
+    if errors:
+        raise ValidationError(errors)
+    # What looks like U+0000 in the text may be an escaped backslash before a u: then no place is found.
+    if "\\u0000" in text or jsontext.has_forbidden_character(text):
+        for place in jsontext.forbidden_places(properties):
+            detail: Detail = [detail_of(ErrorCode.INVALID_CHARACTER)]
+            for token in reversed(place):
+                detail = {token: detail}
+            raise ValidationError(detail)
+    return text
+
+
+class PropertiesField(serializers.DictField):
+    """The properties of an action: checked by its type, in ActionSerializer; given back as a dict."""
+
+    def to_representation(self, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+
+class ValidAction(TypedDict):
+    """What ActionSerializer makes of a valid action; time is in UTC, properties is JSON text."""
+
+    time: Any
+    type: str
+    properties: str
+
+
+class ActionListSerializer(serializers.ListSerializer[Any]):
+    """The actions of a log."""
+
+    def run_validation(self, data: Any = serializers.empty) -> list[ActionRow]:
+        """Return the rows of a log's actions. Raises ValidationError once MAX_VIOLATIONS are found, or at the end."""
+        if data is serializers.empty or data in (None, "", []):
+            raise refusal(ErrorCode.MISSING_ACTIONS)
+        if not isinstance(data, list | LazyArray):
+            raise refusal(of_type(data, ErrorCode.INVALID_ACTIONS))
+        rows, errors, found = [], _Errors(), 0
+        for index, action in enumerate(data):
+            try:
+                rows.append(ActionRow(**self.child.run_validation(action)))
+            except ValidationError as error:
+                errors.add(index, error.detail)
+                found += count_errors(error.detail)
+                if found >= MAX_VIOLATIONS:
+                    break
+        if errors:
+            raise ValidationError(errors.as_list())
+        return rows
+
+    def to_representation(self, data: Any) -> list[Any]:
+        actions = data.all() if hasattr(data, "all") else data
+        # Stored ones, which have an id, in the order of an answer.
+        return super().to_representation(sorted(actions, key=lambda action: (action.time, getattr(action, "pk", 0))))
+
+
+class ActionSerializer(serializers.Serializer[Action]):
+    """One thing that a user did; its first violation is the one reported, both for a pair."""
+
+    time = TimeField()
+    type = TypeField()
+    properties = PropertiesField()
+
+    properties_by_type: ClassVar = PROPERTIES_BY_TYPE
+
+    class Meta:
+        list_serializer_class = ActionListSerializer
+
+    def run_validation(self, data: Any = serializers.empty) -> ValidAction:
+        """Return what a valid action says. data: a decoded JSON value. Raises ValidationError."""
+        if type(data) is not dict or not data:
+            is_empty = data is serializers.empty or data in (None, {})
+            code = ErrorCode.EMPTY_ACTION if is_empty else of_type(data, ErrorCode.INVALID_ACTION)
+            raise ValidationError({_WHOLE: [detail_of(code)]})
+        for name, missing in _REQUIRED:
+            if data.get(name) in (None, "", {}):
+                raise ValidationError({name: [detail_of(missing)]})
+        name = "time"
+        try:
+            time = _time.run_validation(data["time"])
+            name = "type"
+            action_type = _type.run_validation(data["type"])
+            name = "properties"
+            return {"time": time, "type": action_type, "properties": read_properties(action_type, data["properties"])}
+        except ValidationError as error:
+            raise ValidationError({name: error.detail}) from None
+
+
+_time, _type = TimeField(), TypeField()
+_REQUIRED = (
+    ("type", ErrorCode.MISSING_TYPE_VALUE),
+    ("properties", ErrorCode.MISSING_PROPERTIES_VALUE),
+    ("time", ErrorCode.MISSING_TIME_VALUE),
+)
+
+
+class LogListSerializer(serializers.ListSerializer[Log]):
+    """A batch: stored as a whole or not at all.
+
+    context["token"]: what the batch is known by, so that a repeat stores nothing; see store.append.
+    """
+
+    # What save() did, once it has.
+    receipt: Receipt
 
     def run_validation(self, data: Any = serializers.empty) -> list[LogRow]:
         """Return the rows of a batch of valid logs.
 
-        data: a list of logs as decoded JSON, or parsers.Lines.
-        Raises LogStoreError with the violations in document order, the first MAX_VIOLATIONS of them.
+        data: a list of logs as decoded JSON, or a Body.
+        Raises ValidationError; its errors end with the log in which the number of them reached MAX_VIOLATIONS.
         """
+        if isinstance(data, Body):
+            rows = read_plain(data.content, data.is_ndjson, _read_other_properties)
+            if rows:
+                return rows
+            try:
+                data = data.value()
+            except ValueError as error:
+                raise _of_batch(ErrorCode.INVALID_JSON, why_not_json(error)) from None
         if data is serializers.empty or data is None or data == []:
-            raise LogStoreError(ErrorCode.NO_LOGS_PROVIDED)
-        if not isinstance(data, list):
-            code = _forbidden_character(data) or ErrorCode.INVALID_BODY
-            raise LogStoreError.from_violations([Violation(code, pointer=json_pointer(()))])
-        refusals = Refusals()
-        rows = []
-        for index, log in zip(getattr(data, "indexes", range(len(data))), data, strict=True):
-            rows.append(self.child.read(log, (index,), refusals))
-            if refusals.is_full:
-                break
-        if refusals:
-            raise LogStoreError.from_violations(refusals[:MAX_VIOLATIONS])
+            raise _of_batch(ErrorCode.NO_LOGS_PROVIDED)
+        if not isinstance(data, list | LazyBatch):
+            raise _of_batch(of_type(data, ErrorCode.INVALID_BODY))
+        return self._read(data if isinstance(data, LazyBatch) else enumerate(data), is_list=isinstance(data, list))
+
+    def _read(self, logs: Iterable[tuple[int, Any]], is_list: bool) -> list[LogRow]:
+        rows, errors, found = [], _Errors(), 0
+        for index, log in logs:
+            try:
+                rows.append(self.child.run_validation(log))
+            except ValidationError as error:
+                errors.add(index, error.detail)
+                found += count_errors(error.detail)
+                if found >= MAX_VIOLATIONS:
+                    break
+        if errors:
+            # By their index where a list would be as long as the body.
+            raise ValidationError(errors.as_list() if is_list else errors.as_dict())
+        if not rows:
+            raise _of_batch(ErrorCode.NO_LOGS_PROVIDED)
         return rows
 
-    def create(self, validated_data: list[LogRow]) -> Receipt:
-        return append(validated_data, self.context.get("idempotency_token"))
+    def create(self, validated_data: list[LogRow]) -> Any:
+        """Store a batch; return its logs, which are read from the database only if somebody looks."""
+        self.receipt = append(validated_data, self.context.get("token"))
+        return SimpleLazyObject(lambda: [_stored(row) for row in {_key(row): row for row in validated_data}.values()])
+
+    def to_representation(self, data: Any) -> list[Any]:
+        logs = list(data.all() if hasattr(data, "all") else data)
+        prefetch_related_objects(logs, "actions")
+        return super().to_representation(logs)
 
 
-class LogSerializer(serializers.Serializer):
+class LogSerializer(serializers.Serializer[Log]):
+    """What one user did in one session.
+
+    >>> serializer = LogSerializer(data={"userId": "u", "sessionId": "s", "actions": [{"type": "CLICK"}]})
+    >>> serializer.is_valid()
+    False
+    >>> serializer.errors["actions"][0]["properties"][0].code
+    'MISSING_PROPERTIES_VALUE'
+    """
+
     userId = StrictString(
+        source="user_id",
         missing=ErrorCode.MISSING_USERID,
         invalid=ErrorCode.INVALID_USERID,
         blanks=(None, "", []),
         max_length=MAX_ID_LENGTH,
     )
     sessionId = StrictString(
+        source="session_id",
         missing=ErrorCode.MISSING_SESSIONID,
         invalid=ErrorCode.INVALID_SESSIONID,
         blanks=(None, "", []),
@@ -195,51 +257,63 @@ class LogSerializer(serializers.Serializer):
     class Meta:
         list_serializer_class = LogListSerializer
 
-    @classmethod
-    def read(cls, log: object, place: Place, refusals: Refusals) -> LogRow | None:
-        """Return the row of a log, or None after adding its violations to refusals."""
-        if type(log) is not dict:
-            if isinstance(log, UndecodableLine):
-                refusals.add(ErrorCode.INVALID_JSON, place, log.reason)
-            else:
-                refusals.add(_forbidden_character(log) or ErrorCode.INVALID_LOG, place)
-            return None
-        for name, field in _identity:
-            fault = field.fault(log.get(name))
-            if fault is not None:
-                refusals.add(fault, (*place, name))
-        actions = log.get("actions")
-        if actions in (None, "", []):
-            refusals.add(ErrorCode.MISSING_ACTIONS, (*place, "actions"))
-            return None
-        if type(actions) is not list:
-            refusals.add(_forbidden_character(actions) or ErrorCode.INVALID_ACTIONS, (*place, "actions"))
-            return None
-        rows = []
-        for index, action in enumerate(actions):
-            rows.append(ActionSerializer.read(action, (*place, "actions", index), refusals))
-            if refusals.is_full:
-                break
-        return {"user_id": log.get("userId"), "session_id": log.get("sessionId"), "actions": rows}
+    def run_validation(self, data: Any = serializers.empty) -> LogRow:
+        """Return the row of a valid log. data: a decoded JSON value. Raises ValidationError with its violations."""
+        if isinstance(data, Undecodable):
+            raise ValidationError({_WHOLE: [detail_of(ErrorCode.INVALID_JSON, data.reason)]})
+        if type(data) is not dict:
+            raise ValidationError({_WHOLE: [detail_of(of_type(data, ErrorCode.INVALID_LOG))]})
+        values: dict[str, Any] = {}
+        errors: dict[str, Detail] = {}
+        for name, field in self.fields.items():
+            try:
+                values[name] = field.run_validation(data.get(name))
+            except ValidationError as error:
+                errors[name] = error.detail
+        if errors:
+            raise ValidationError(errors)
+        return {"user_id": values["userId"], "session_id": values["sessionId"], "actions": values["actions"]}
+
+    def create(self, validated_data: LogRow) -> Log:
+        """Store a log, or append to the one of its user and session; return it as it is then."""
+        append([validated_data], self.context.get("token"))
+        return _stored(validated_data)
 
 
-_identity = [(name, LogSerializer._declared_fields[name]) for name in ("userId", "sessionId")]
-_members_by_type = {
-    action_type.value: list(serializer._declared_fields.items())
-    for action_type, serializer in ActionSerializer.properties_by_type.items()
-}
+class _Errors:
+    """Errors by index."""
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_index)
+
+    def add(self, index: int, detail: Any) -> None:
+        self._by_index[index] = detail
+
+    def as_dict(self) -> dict[int, Any]:
+        return self._by_index
+
+    def as_list(self) -> list[Any]:
+        """The errors as a list, with {} for what is right, up to the last error."""
+        return [self._by_index.get(index, {}) for index in range(max(self._by_index) + 1)]
 
 
-def _forbidden_character(value: object) -> ErrorCode | None:
-    is_forbidden = isinstance(value, str) and jsontext.has_forbidden_character(value)
-    return ErrorCode.INVALID_CHARACTER if is_forbidden else None
+def _of_batch(code: ErrorCode, text: str = "") -> ValidationError:
+    return ValidationError({_WHOLE: [detail_of(code, text)]})
 
 
-def _instant(value: object) -> datetime | None:
-    try:
-        return times.parse_time(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+def _key(row: LogRow) -> tuple[str, str]:
+    return row["user_id"], row["session_id"]
+
+
+def _stored(row: LogRow) -> Log:
+    return Log.objects.get(user_id=row["user_id"], session_id=row["session_id"])
+
+
+def _read_other_properties(action_type: str, text: bytes) -> str:
+    return read_properties(action_type, jsontext.decode(text.decode()))
 
 
 def _is_too_large(text: str) -> bool:

@@ -32,15 +32,16 @@ class LogsView(APIView):
     renderer_classes = [JSONRenderer, NDJSONRenderer]
 
     def post(self, request: Request) -> Response:
-        logs = request.data if request.stream else None
-        token = idempotency.token_of(request)
+        body = request.data if request.stream else None
+        token = idempotency.token_of(request, body)
         duplicates = token and idempotency.recall(token)
         if duplicates is not None:
             receipt = Receipt(duplicates=duplicates)
         else:
-            serializer = LogSerializer(data=logs, many=True, context={"idempotency_token": token})
+            serializer = LogSerializer(data=body, many=True, context={"token": token})
             serializer.is_valid(raise_exception=True)
-            receipt = serializer.save()
+            serializer.save()
+            receipt = serializer.receipt
         return Response({"success": True, **asdict(receipt)})
 
     def get(self, request: Request) -> HttpResponseBase:

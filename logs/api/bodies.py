@@ -1,0 +1,130 @@
+"""The body of a POST, whose logs are decoded one after another, so that their values never fill the memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from logs.lib import jsontext
+from logs.lib.jsontext import JSONValue
+
+# A text up to so long is decoded whole: dense as it may be, its values take a few megabytes.
+_SMALL_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Stands in a batch for a line that is not JSON, so that it is reported in its turn."""
+
+    reason: str
+
+
+class OversizedProperties:
+    """Stands for the properties of an action whose text is so long that they are refused without a look."""
+
+
+class LazyArray:
+    """An array too long to hold the values of all its elements at once."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def __iter__(self) -> Iterator[LazyValue]:
+        return map(_lazy_action, jsontext.elements(self._text))
+
+
+LazyValue: TypeAlias = JSONValue | Undecodable | OversizedProperties | LazyArray | dict[str, "LazyValue"]
+
+
+@dataclass(frozen=True)
+class Body:
+    """The decompressed bytes of a JSON array of logs, or of NDJSON with one log a line."""
+
+    content: bytes
+    is_ndjson: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def value(self) -> JSONValue | LazyBatch:
+        """Return what the body says: a LazyBatch of NDJSON and of a long array, otherwise the JSON's value.
+
+        Raises ValueError, with the reason, for a body that is not JSON.
+        """
+        if self.is_ndjson:
+            return LazyBatch(self) if self.content.strip(jsontext.BLANK) else []
+        if len(self.content) <= _SMALL_BYTES:
+            return jsontext.decode(self.content.decode())
+        jsontext.check(self.content)
+        if self.content.lstrip(jsontext.BLANK).startswith(b"["):
+            return LazyBatch(self)
+        # One string or number is no longer than its text; an object is refused, whatever it holds.
+        is_object = self.content.lstrip(jsontext.BLANK).startswith(b"{")
+        return {} if is_object else jsontext.decode(self.content.decode())
+
+
+@dataclass(frozen=True)
+class LazyBatch:
+    """The logs of a body, each decoded when its turn comes."""
+
+    body: Body
+
+    def __iter__(self) -> Iterator[tuple[int, LazyValue]]:
+        """Yield each log with its index: of NDJSON that of its line, blank ones counted but not yielded."""
+        if self.body.is_ndjson:
+            for index, line in enumerate(io.BytesIO(self.body.content)):
+                if text := line.strip(jsontext.BLANK):
+                    yield index, decode_log(text)
+        else:
+            for index, text in enumerate(jsontext.elements(self.body.content)):
+                yield index, _lazy_log(text)
+
+
+def decode_log(text: bytes) -> LazyValue:
+    """Return the value of a log's JSON text; a long one's actions are decoded when their turn comes."""
+    try:
+        if len(text) <= _SMALL_BYTES:
+            return jsontext.decode(text.decode())
+        jsontext.check(text)
+    except ValueError as error:
+        return Undecodable(why_not_json(error))
+    return _lazy_log(text)
+
+
+def why_not_json(error: ValueError) -> str:
+    """Say what is wrong with a text for which decode() or check() raised an error."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"Not UTF-8 at byte {error.start}."
+    return f"Not JSON: {error}."
+
+
+def _lazy_log(text: bytes) -> LazyValue:
+    if len(text) <= _SMALL_BYTES or not text.startswith(b"{"):
+        return _lazy_value(text)
+    return {
+        name: LazyArray(value) if name == "actions" and value.startswith(b"[") else _lazy_value(value)
+        for name, value in jsontext.members(text)
+        if name in ("userId", "sessionId", "actions")
+    }
+
+
+def _lazy_action(text: bytes) -> LazyValue:
+    if len(text) <= _SMALL_BYTES or not text.startswith(b"{"):
+        return _lazy_value(text)
+    return {
+        name: OversizedProperties() if name == "properties" and len(value) > _SMALL_BYTES else _lazy_value(value)
+        for name, value in jsontext.members(text)
+        if name in ("time", "type", "properties")
+    }
+
+
+def _lazy_value(text: bytes) -> LazyValue:
+    if len(text) > _SMALL_BYTES and text[:1] in b"[{":
+        # Wherever it stands, a long container is refused for its type alone.
+        return [None] if text.startswith(b"[") else {"": None}
+    return jsontext.decode(text.decode())
