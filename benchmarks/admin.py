@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import django
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
 
@@ -84,18 +84,19 @@ def _pages() -> Iterable[tuple[str, str]]:
     from logs.admin.actions import _by_time
     from logs.admin.charts import CHARTS
     from logs.admin.logs import _actions_by_time, _logs_by_time
+    from logs.admin.pages import Pager
     from logs.models import Action, Log
 
     logs, actions, insights = "/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"
     now = timezone.now()
     range_ = {"from": f"{now - timedelta(days=9):%Y-%m-%dT%H:%M}", "to": f"{now - timedelta(days=8):%Y-%m-%dT%H:%M}"}
     long_log = Log.objects.get(session_id=LONG_LOG)
-    short_log = Log.objects.exclude(id=long_log.id).order_by("-id").first()
+    short_log = Log.objects.exclude(id=long_log.id).latest("id")
     oldest_log = Log.objects.order_by("first_time")[200]
     oldest_action = Action.objects.order_by("time")[200]
     late_action = Action.objects.filter(user_id=long_log.user_id, log_id=long_log.id).order_by("-time")[200]
 
-    def after(pager: object, row: object) -> str:
+    def after(pager: Pager, row: models.Model) -> str:
         return pager.encode(pager.position(row))
 
     yield "index", "/admin/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.contrib import admin
@@ -18,6 +18,8 @@ from logs.access.addresses import client_address
 from logs.access.rates import Rate, seconds_to_wait
 from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
+
+ViewType = TypeVar("ViewType", bound=Callable[..., HttpResponseBase])
 
 
 class LogStoreAdminSite(admin.AdminSite):
@@ -38,7 +40,7 @@ class LogStoreAdminSite(admin.AdminSite):
             *super().get_urls(),
         ]
 
-    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: ViewType, cacheable: bool = False) -> ViewType:
         """Wrap a page of the admin, which refuses an empty `_to_field`: Django itself answers one with a 500."""
 
         @wraps(view)
@@ -47,7 +49,7 @@ class LogStoreAdminSite(admin.AdminSite):
                 raise DisallowedModelAdminToField("_to_field is empty")
             return view(request, *args, **kwargs)
 
-        return super().admin_view(checked, cacheable)
+        return super().admin_view(cast(ViewType, checked), cacheable)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Log in, with LOGSTORE_RATE_LOGIN attempts for each client address.

@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from logs.admin import pages
-from logs.admin.wording import duration
+from logs.admin.timeline import duration
 from logs.models import Action, Log
 from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
 

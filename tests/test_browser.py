@@ -213,6 +213,34 @@ def test_a_range_without_actions_says_so(visit, stored):
     expect(page.get_by_text("No views in this period.")).to_be_visible()
 
 
+def test_a_chart_that_fails_says_why(visit, stored):
+    page = _log_in(visit)
+    why = "The database is away or too busy."
+    body = {"success": False, "code": "STORE_UNAVAILABLE", "detail": why, "errors": []}
+    page.route("**/views.json*", lambda route: route.fulfill(status=503, json=body))
+    detail = "The end date is before the start date."
+    errors = [{"code": "INVALID_PARAMETER", "parameter": "to", "detail": detail}]
+    body_of_errors = {"success": False, "code": "INVALID_PARAMETER", "detail": detail, "errors": errors}
+    page.route("**/users.json*", lambda route: route.fulfill(status=400, json=body_of_errors))
+    page.route("**/flow.json*", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#views .state")).to_have_text(f"This chart could not be loaded. {why}")
+    expect(page.locator("#users .state")).to_have_text(f"This chart could not be loaded. to: {detail}")
+    expect(page.locator("#flow .state")).to_contain_text("status 502")
+    # The browser itself tells the console of every answer that is an error.
+    assert len(visit.troubles) == 3
+    visit.troubles.clear()
+
+
+def test_an_action_can_be_opened(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/logs/action/?user=ann&types=VIEW")
+    page.locator("#result_list th a").first.click()
+    expect(page.locator("pre.properties")).to_have_text('{"viewedId":"shoe-1"}')
+    expect(page.get_by_role("link", name="ann-1")).to_be_visible()
+
+
 def test_what_users_sent_is_drawn_not_run(visit, stored):
     evil = "<img src=x onerror=alert(1)>{a|b}"
     now = format_time(timezone.now().replace(microsecond=0))
@@ -233,7 +261,7 @@ def test_a_user_is_erased(visit, stored):
     page.get_by_role("link", name="Erase user").click()
     expect(page.get_by_text("10 actions", exact=True)).to_be_visible()
     page.get_by_role("button", name="Erase user").click()
-    expect(page.get_by_text("The user's data was erased: 5 logs, 10 actions.").first).to_be_visible()
+    expect(page.get_by_text("The user was erased: 5 logs, 10 actions.").first).to_be_visible()
     assert set(Log.objects.values_list("user_id", flat=True)) == {"ann"}
 
 

@@ -60,14 +60,14 @@ def test_the_pages_say_what_will_go_and_take_nothing(eraser, two_users):
 
 def test_a_deleted_log_goes_with_its_actions_and_nothing_else(eraser, two_users):
     answer = eraser.post(_address("delete", "a1"), follow=True)
-    assert "1 log, 3 actions." in answer.text
+    assert "was deleted with 3 actions." in answer.text
     assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
     assert stored_actions() == 6
 
 
 def test_an_erased_user_goes_whole_and_nobody_else(eraser, two_users):
     answer = eraser.post(_address("erase_user", "a2"), follow=True)
-    assert "2 logs, 6 actions." in answer.text
+    assert "The user was erased: 2 logs, 6 actions." in answer.text
     assert set(Log.objects.values_list("user_id", flat=True)) == {"bob"}
     assert set(Action.objects.values_list("user_id", flat=True)) == {"bob"}
 

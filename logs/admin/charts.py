@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from logs.admin.wording import counted
+from logs.lib.text import count_of
 from logs.models import ActionType
 from logs.store import counts
 from logs.store.counts import CELL_SIZE, CellRow
@@ -95,7 +95,7 @@ def activity(question: Question) -> Chart:
         buckets[start + index * step] = Counter()
     for row in counts.activity(question.days, question.types, question.user_id):
         moment = start_of(row.day) + timedelta(hours=row.hour)
-        buckets[start + (moment - start) // step * step][row.type] += row.count
+        buckets[start + (moment - start) // step * step][row.type] += row.total
     total = sum(bucket.total() for bucket in buckets.values())
     if not total:
         return Chart("No actions in this period.")
@@ -103,7 +103,7 @@ def activity(question: Question) -> Chart:
     busiest = max(buckets, key=lambda moment: buckets[moment].total())
     begins = f"{'starting ' if unit == 'week' else ''}{names[busiest]}"
     return Chart(
-        f"{counted(total, 'action')}. Busiest {unit}: {begins} (UTC), {counted(buckets[busiest].total(), 'action')}.",
+        f"{count_of(total, 'action')}. Busiest {unit}: {begins} (UTC), {count_of(buckets[busiest].total(), 'action')}.",
         [f"{unit.capitalize()} (UTC)", *(ActionType(name).plural for name in question.types)],
         [[names[moment], *(bucket[name] for name in question.types)] for moment, bucket in buckets.items()],
         [
@@ -122,21 +122,21 @@ def clicks(question: Question) -> Chart:
     more: dict[str, Any] = {"pages": [list(row) for row in found.pages], "page": question.page}
     if not found.cells:
         return Chart("No clicks in this period.", more=more)
-    total = sum(cell.count for cell in found.cells)
-    left, right = _extent([(cell.x, cell.count) for cell in found.cells])
-    top, bottom = _extent([(cell.y, cell.count) for cell in found.cells])
+    total = sum(cell.total for cell in found.cells)
+    left, right = _extent([(cell.x, cell.total) for cell in found.cells])
+    top, bottom = _extent([(cell.y, cell.total) for cell in found.cells])
     scale = max(1, math.ceil((right - left + 1) / _MAX_COLUMNS), math.ceil((bottom - top + 1) / _MAX_ROWS))
     inside = [cell for cell in found.cells if left <= cell.x <= right and top <= cell.y <= bottom]
     squares = _merged(inside, scale)
     size = CELL_SIZE * scale
     (hot_x, hot_y), most = squares[0]
     summary = (
-        f"{counted(total, 'click')} in squares of {size} px. Hottest square:"
-        f" x {_range(hot_x, size)}, y {_range(hot_y, size)}, {counted(most, 'click')}."
+        f"{count_of(total, 'click')} in squares of {size} px. Hottest square:"
+        f" x {_range(hot_x, size)}, y {_range(hot_y, size)}, {count_of(most, 'click')}."
     )
     outside = total - sum(count for _, count in squares)
     if outside:
-        summary += f" {counted(outside, 'click')} far from the others {'is' if outside == 1 else 'are'} not shown."
+        summary += f" {count_of(outside, 'click')} far from the others {'is' if outside == 1 else 'are'} not shown."
     edges = {"left": left, "right": right, "top": top, "bottom": bottom}
     return Chart(
         summary,
@@ -158,7 +158,7 @@ def flow(question: Question) -> Chart:
     summary = "No navigations in this period."
     if rows:
         top = rows[0]
-        summary = f"Top path: {top.page_from} → {top.page_to}, {counted(top.count, 'navigation')}."
+        summary = f"Top path: {top.page_from} → {top.page_to}, {count_of(top.total, 'navigation')}."
     links = [question.link(types=[ActionType.NAVIGATE], pageFrom=row.page_from, pageTo=row.page_to) for row in rows]
     return Chart(summary, ["From", "To", "Navigations"], [list(row) for row in rows], links)
 
@@ -170,7 +170,7 @@ def views(question: Question) -> Chart:
     rows = counts.top_views(question.days, question.user_id, MAX_NAMES)
     summary = "No views in this period."
     if rows:
-        summary = f"Most viewed: {rows[0].name}, {counted(rows[0].count, 'view')}."
+        summary = f"Most viewed: {rows[0].name}, {count_of(rows[0].total, 'view')}."
     links = [question.link(types=[ActionType.VIEW], viewedId=row.name) for row in rows]
     return Chart(summary, ["Viewed ID", "Views"], [list(row) for row in rows], links)
 
@@ -178,9 +178,9 @@ def views(question: Question) -> Chart:
 def users(question: Question) -> Chart:
     """The users with the most actions."""
     rows = counts.top_users(question.days, question.types, question.user_id, MAX_NAMES)
-    summary = (
-        f"Most active: {rows[0].name}, {counted(rows[0].count, 'action')}." if rows else "No users in this period."
-    )
+    summary = "No users in this period."
+    if rows:
+        summary = f"Most active: {rows[0].name}, {count_of(rows[0].total, 'action')}."
     links = [question.link(user=row.name) for row in rows]
     return Chart(summary, ["User", "Actions"], [list(row) for row in rows], links)
 
@@ -238,7 +238,7 @@ def _merged(cells: Sequence[CellRow], scale: int) -> list[tuple[tuple[int, int],
     """Add up cells in squares of scale by scale cells, the square with the most clicks first."""
     squares: Counter[tuple[int, int]] = Counter()
     for cell in cells:
-        squares[cell.x // scale, cell.y // scale] += cell.count
+        squares[cell.x // scale, cell.y // scale] += cell.total
     return squares.most_common()
 
 

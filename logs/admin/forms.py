@@ -9,8 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from logs.api.serializers import MAX_TEXT_LENGTH
-from logs.models import MAX_ID_LENGTH, ActionType
+from logs.models import MAX_ID_LENGTH, MAX_TEXT_LENGTH, ActionType
 from logs.store.counts import CELL_SIZE
 from logs.store.days import MAX_DAYS, Days
 
@@ -34,9 +33,9 @@ class UTCTimeField(forms.DateTimeField):
         super().__init__(required=False, widget=widget, **kwargs)
 
     def clean(self, value: Any) -> datetime | None:
-        moment = super().clean(value)
+        moment: datetime | None = super().clean(value)
         try:
-            return moment and moment.astimezone(UTC)
+            return None if moment is None else moment.astimezone(UTC)
         except OverflowError:
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,8 +17,8 @@ import logs.lib.fields  # noqa: F401  registers begins_with
 from logs.admin.base import ReadOnlyAdmin
 from logs.admin.forms import LogListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import PAUSE, entries, lanes, with_text
-from logs.admin.wording import counted, duration
+from logs.admin.timeline import PAUSE, duration, entries, lanes, with_text
+from logs.lib.text import count_of
 from logs.models import Action, ActionType, Log
 from logs.store import purge
 from logs.store.purge import Erased
@@ -97,7 +98,8 @@ class LogAdmin(ReadOnlyAdmin):
         log = self._log(request, object_id)
         if request.method == "POST":
             erased = purge.delete_log(log.user_id, log.id)
-            return self._done(request, log, f"Log {log.id}", f"Log {log.id} was deleted", erased)
+            message = f"Log {log.id} was deleted with {count_of(erased.actions, 'action')}."
+            return self._done(request, log, f"Log {log.id}", message)
         return self._confirmation(request, log, "Delete log", Erased(1, log.action_count), is_whole_user=False)
 
     def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
@@ -106,7 +108,8 @@ class LogAdmin(ReadOnlyAdmin):
         log = self._log(request, str(log_id))
         if request.method == "POST":
             erased = purge.erase_user(log.user_id)
-            return self._done(request, log, "A user", "The user's data was erased", erased)
+            message = f"The user was erased: {count_of(erased.logs, 'log')}, {count_of(erased.actions, 'action')}."
+            return self._done(request, log, "A user", message)
         stored = purge.what_is_stored_of(log.user_id)
         return self._confirmation(request, log, "Erase user", stored, is_whole_user=True)
 
@@ -121,22 +124,23 @@ class LogAdmin(ReadOnlyAdmin):
             request,
             title,
             log=log,
-            log_count=counted(stored.logs, "log"),
-            action_count=counted(stored.actions, "action"),
+            log_count=count_of(stored.logs, "log"),
+            action_count=count_of(stored.actions, "action"),
             stored=stored,
             is_whole_user=is_whole_user,
         )
         return TemplateResponse(request, "admin/logs/erase.html", context)
 
-    def _done(self, request: HttpRequest, log: Log, name: str, sentence: str, erased: Erased) -> HttpResponse:
+    def _done(self, request: HttpRequest, log: Log, name: str, message: str) -> HttpResponse:
         """Note a deletion in the admin's history and go back to the list.
 
-        name: what the history calls the deleted thing. Neither it nor the sentence says whose it was: the history must
-        not keep what was to be erased.
+        Neither text may say whose it was: the history must not keep what was to be erased.
+
+        name: what the history calls the deleted thing.
+        message: what it, and the list, say of the deletion.
         """
-        message = f"{sentence}: {counted(erased.logs, 'log')}, {counted(erased.actions, 'action')}."
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user=cast(User, request.user),
             content_type=ContentType.objects.get_for_model(Log),
             object_id=str(log.id),
             object_repr=name,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from logs.admin.wording import duration
 from logs.lib import jsontext
 from logs.lib.fields import JSONText
 from logs.models import Action, ActionQuerySet, ActionType
@@ -77,7 +76,7 @@ def with_text(actions: ActionQuerySet) -> ActionQuerySet:
 
 def text_of(action: Action) -> str:
     """Return the properties of an action that was loaded with_text."""
-    return cast(Any, action).text
+    return cast(str, cast(Any, action).text)
 
 
 def entries(actions: Iterable[Action], before: datetime | None) -> Iterator[Entry]:
@@ -110,3 +109,16 @@ def lanes(timeline: Sequence[Entry]) -> Lanes:
         for place, entry in zip(places, timeline, strict=True)
     ]
     return Lanes(_LANE_WIDTH, _LANE_HEIGHT * len(lines), list(lines.values()), marks)
+
+
+def duration(span: timedelta) -> str:
+    """Say a length of time in its two largest units: `2 h 5 min`."""
+    seconds = span.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
+    parts = []
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        amount, seconds = divmod(int(seconds), length)
+        if amount:
+            parts.append(f"{amount:,} {name}")
+    return " ".join(parts[:2])

@@ -31,7 +31,7 @@ class ActivityRow(NamedTuple):
     day: date
     hour: int
     type: ActionType
-    count: int
+    total: int
 
 
 class FlowRow(NamedTuple):
@@ -39,14 +39,14 @@ class FlowRow(NamedTuple):
 
     page_from: str
     page_to: str
-    count: int
+    total: int
 
 
 class NameRow(NamedTuple):
     """How often a name came up: an ID that was viewed, a user or a page."""
 
     name: str
-    count: int
+    total: int
 
 
 class CellRow(NamedTuple):
@@ -54,7 +54,7 @@ class CellRow(NamedTuple):
 
     x: int
     y: int
-    count: int
+    total: int
 
 
 class Clicks(NamedTuple):
@@ -173,10 +173,16 @@ class ClickCell(Func):
         self.member = member
 
     def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **context: Any
-    ) -> tuple[str, list[Any]]:
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
         (type_sql, _), (properties_sql, _) = map(compiler.compile, self.get_source_expressions())
-        return _cell(type_sql, properties_sql, self.member), []
+        return _cell(type_sql, properties_sql, self.member), ()
 
 
 class _Types(NamedTuple):
@@ -207,7 +213,8 @@ def _counted(
             f"SELECT {group}, SUM(count) AS total FROM ({rows}) AS counts {where} GROUP BY {group} {ending}",
             [*parameters, *names],
         )
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
 
 @contextmanager
