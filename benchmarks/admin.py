@@ -60,16 +60,16 @@ def _measure(pages: Iterable[tuple[str, str]]) -> None:
     client = Client()
     client.force_login(staff)
     print(f"{'page':<58}{'first':>8}{'best':>8}{'queries':>9}")
-    for name, address in pages:
+    for name, url in pages:
         times = []
         for _ in range(3):
             cache.clear()
             with CaptureQueriesContext(connection) as queries:
                 began = time.perf_counter()
-                answer = client.get(address)
+                answer = client.get(url)
                 times.append(1000 * (time.perf_counter() - began))
                 while answer.status_code == 202:
-                    answer = client.get(address)
+                    answer = client.get(url)
                     times[-1] = 1000 * (time.perf_counter() - began)
             if answer.streaming:
                 answer.close()

@@ -191,8 +191,8 @@ def test_numbers_are_told_as_they_were_sent(viewer, post):
 def test_what_users_sent_is_never_markup(viewer):
     evil = '"><script>alert(1)</script>'
     store_logs(a_log(a_view(viewed_id=evil), user=evil, session=evil))
-    for address in (LIST, _page_of(evil), "/admin/logs/action/"):
-        answer = viewer.get(address)
+    for url in (LIST, _page_of(evil), "/admin/logs/action/"):
+        answer = viewer.get(url)
         assert "alert(1)" in answer.text
         assert "<script>alert" not in answer.text
 
@@ -200,9 +200,9 @@ def test_what_users_sent_is_never_markup(viewer):
 def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monkeypatch):
     monkeypatch.setattr("logs.admin.logs._actions_by_time", pages.Pager(["time", "id"], size=2))
     store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5))))
-    address = reverse("admin:logs_log_change", args=[Log.objects.get().id])
-    first = viewer.get(address)
-    second = viewer.get(address + first.context["page"].next)
+    url = reverse("admin:logs_log_change", args=[Log.objects.get().id])
+    first = viewer.get(url)
+    second = viewer.get(url + first.context["page"].next)
     told = [(entry.words, entry.gap_in_words) for entry in second.context["timeline"]]
     assert told == [("clicked at 2, 11", "+1 s"), ("clicked at 3, 11", "+1 s")]
 
@@ -240,13 +240,13 @@ def test_properties_of_any_size_stay_out_of_the_timeline_until_asked_for(viewer)
     assert "n" * 30_000 in viewer.get(reverse("admin:logs_action_change", args=[Action.objects.get().id])).text
 
 
-@pytest.mark.parametrize("address", [LIST, "/admin/logs/action/", "/admin/insights/"])
-def test_an_empty_store_says_how_to_fill_it(viewer, address):
-    text = viewer.get(address).text
+@pytest.mark.parametrize("url", [LIST, "/admin/logs/action/", "/admin/insights/"])
+def test_an_empty_store_says_how_to_fill_it(viewer, url):
+    text = viewer.get(url).text
     assert "curl http://testserver/logs/" in text
     assert "demodata" in text
     store_logs(_of("s1"))
-    assert "demodata" not in viewer.get(address + "?" + urlencode({"user": "nobody"})).text
+    assert "demodata" not in viewer.get(url + "?" + urlencode({"user": "nobody"})).text
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,10 @@ def test_a_button_is_only_there_for_those_who_may_press_it(client, log, permissi
     assert button in client.get(_url("log_change", log)).text
 
 
-@pytest.mark.parametrize("address", ["log/add/", "action/add/", "action/{action}/change/", "action/{action}/delete/"])
-def test_not_even_a_superuser_adds_or_changes_what_is_stored(admin_client, log, address):
+@pytest.mark.parametrize("url", ["log/add/", "action/add/", "action/{action}/change/", "action/{action}/delete/"])
+def test_not_even_a_superuser_adds_or_changes_what_is_stored(admin_client, log, url):
     before = list(Action.objects.order_by("id").values())
-    answer = admin_client.post(f"/admin/logs/{address.format(action=before[0]['id'])}", {"type": "VIEW", "post": "yes"})
+    answer = admin_client.post(f"/admin/logs/{url.format(action=before[0]['id'])}", {"type": "VIEW", "post": "yes"})
     assert answer.status_code == 403
     assert list(Action.objects.order_by("id").values()) == before
 

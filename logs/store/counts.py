@@ -93,7 +93,7 @@ def active_users(days: Days, types: Sequence[str]) -> int:
 
 
 def flows(days: Days, user_id: str | None, limit: int) -> list[FlowRow]:
-    """Return the ways from page to page that were gone most often, most first.
+    """Return the paths from page to page that were taken most often, most first.
 
     user_id: of this user alone; None is everybody.
     limit: at most so many rows.
