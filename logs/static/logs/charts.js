@@ -4,6 +4,7 @@
 
 window.logsCharts = (() => {
     const number = new Intl.NumberFormat('en');
+    const HEIGHT = 400;
     const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
     const counted = (count, noun) => `${number.format(count)} ${noun}${count === 1 ? '' : 's'}`;
@@ -66,12 +67,14 @@ window.logsCharts = (() => {
         };
     }
 
-    function clicks(data, colour) {
+    function clicks(data, colour, width) {
         const {size, left, right, top, bottom} = data.more;
         const steps = (from, to) => Array.from({length: (to - from) / size + 1}, (_, index) => from + index * size);
         const most = data.rows.reduce((highest, row) => Math.max(highest, row[2]), 1);
-        // About a dozen labels a side: the library itself lets them overlap.
-        const labels = (places) => ({color: colour.quiet, interval: Math.ceil(places.length / 12) - 1});
+        // The library itself lets the labels of a heatmap overlap: one for every so many pixels.
+        const labels = (places, length, spacing) => ({
+            color: colour.quiet, interval: Math.ceil(places.length / Math.max(2, Math.floor(length / spacing))) - 1,
+        });
         const [across, down] = [steps(left, right), steps(top, bottom)];
         return {
             ...common(colour),
@@ -84,10 +87,10 @@ window.logsCharts = (() => {
             },
             grid: {left: 8, right: 20, top: 28, bottom: 56, containLabel: true},
             xAxis: axis(colour, {
-                type: 'category', data: across, position: 'top', splitLine: {show: false}, axisLabel: labels(across),
+                type: 'category', data: across, position: 'top', splitLine: {show: false}, axisLabel: labels(across, width, 45),
             }),
             yAxis: axis(colour, {
-                type: 'category', data: down, inverse: true, splitLine: {show: false}, axisLabel: labels(down),
+                type: 'category', data: down, inverse: true, splitLine: {show: false}, axisLabel: labels(down, HEIGHT, 35),
             }),
             visualMap: {
                 min: 0, max: most, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 14, itemHeight: 120,
@@ -154,6 +157,13 @@ window.logsCharts = (() => {
             ([from, to]) => `< ${from}` === event.data.source && `> ${to}` === event.data.target)),
     };
 
+    // Each name of a list needs its own height; the other charts fill their frame.
+    const ofList = (data) => 40 + 24 * data.rows.length;
+    const names = (data, column) => new Set(data.rows.map((row) => row[column])).size;
+    const heightOf = {
+        views: ofList, users: ofList, flow: (data) => Math.max(HEIGHT, 24 * Math.max(names(data, 0), names(data, 1))),
+    };
+
     return {
         colours,
         option: {
@@ -165,11 +175,6 @@ window.logsCharts = (() => {
             const find = rowOf[chart];
             return data.links[find ? find(event, data) : event.dataIndex];
         },
-        // Each name of a list needs its own height; the other charts fill their frame.
-        height: (chart, data) => {
-            const names = (column) => new Set(data.rows.map((row) => row[column])).size;
-            const lists = {views: 40 + 24 * data.rows.length, users: 40 + 24 * data.rows.length};
-            return lists[chart] || Math.max(400, chart === 'flow' ? 24 * Math.max(names(0), names(1)) : 0);
-        },
+        height: (chart, data) => (heightOf[chart] ? heightOf[chart](data) : HEIGHT),
     };
 })();

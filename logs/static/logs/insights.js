@@ -102,7 +102,7 @@
         const frame = section.querySelector('.plot');
         frame.style.height = `${height(section.id, data)}px`;
         const chart = window.echarts.init(frame, null, {renderer: 'canvas'});
-        const paint = () => chart.setOption(option[section.id](data, colours()), {notMerge: true});
+        const paint = () => chart.setOption(option[section.id](data, colours(), frame.clientWidth), {notMerge: true});
         chart.on('click', (event) => {
             const url = link(section.id, event, data);
             if (url) {
@@ -152,7 +152,10 @@
         page.dataset.ready = 'true';
     }
 
-    window.addEventListener('resize', () => drawn.forEach(({chart}) => chart.resize()));
+    window.addEventListener('resize', () => drawn.forEach(({chart, paint}) => {
+        chart.resize();
+        paint();
+    }));
     window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
     new MutationObserver(repaint).observe(document.documentElement, {attributeFilter: ['data-theme']});
     start();
