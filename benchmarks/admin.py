@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import django
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
 
@@ -35,9 +35,9 @@ def main() -> None:
     from django.conf import settings
 
     from benchmarks.sample import fill
-    from logs.admin.charts import PICTURES
+    from logs.admin.charts import CHARTS
     from logs.models import Action
-    from logs.store import rollups
+    from logs.store import days
 
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
@@ -46,9 +46,9 @@ def main() -> None:
         fill(options.actions, options.days)
         print(f"filled in {time.perf_counter() - began:.0f} s")
     _measure(_pages())
-    # As late in the evening as it gets: a whole day's actions are not counted yet.
-    rollups._SETTLED_AFTER = timedelta(days=1)
-    _measure((f"insights, {name}, 7 days, late in the evening", f"/admin/insights/{name}.json") for name in PICTURES)
+    # As late in the evening as it gets: a whole day's actions are not rolled up yet.
+    days.SETTLED_AFTER = timedelta(days=1)
+    _measure((f"insights, {name}, 7 days, late in the evening", f"/admin/insights/{name}.json") for name in CHARTS)
 
 
 def _measure(pages: Iterable[tuple[str, str]]) -> None:
@@ -60,16 +60,16 @@ def _measure(pages: Iterable[tuple[str, str]]) -> None:
     client = Client()
     client.force_login(staff)
     print(f"{'page':<58}{'first':>8}{'best':>8}{'queries':>9}")
-    for name, address in pages:
+    for name, url in pages:
         times = []
         for _ in range(3):
             cache.clear()
             with CaptureQueriesContext(connection) as queries:
                 began = time.perf_counter()
-                answer = client.get(address)
+                answer = client.get(url)
                 times.append(1000 * (time.perf_counter() - began))
                 while answer.status_code == 202:
-                    answer = client.get(address)
+                    answer = client.get(url)
                     times[-1] = 1000 * (time.perf_counter() - began)
             if answer.streaming:
                 answer.close()
@@ -82,20 +82,21 @@ def _pages() -> Iterable[tuple[str, str]]:
 
     from benchmarks.sample import LONG_LOG
     from logs.admin.actions import _by_time
-    from logs.admin.charts import PICTURES
+    from logs.admin.charts import CHARTS
     from logs.admin.logs import _actions_by_time, _logs_by_time
+    from logs.admin.pages import Pager
     from logs.models import Action, Log
 
     logs, actions, insights = "/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"
     now = timezone.now()
     range_ = {"from": f"{now - timedelta(days=9):%Y-%m-%dT%H:%M}", "to": f"{now - timedelta(days=8):%Y-%m-%dT%H:%M}"}
     long_log = Log.objects.get(session_id=LONG_LOG)
-    short_log = Log.objects.exclude(id=long_log.id).order_by("-id").first()
+    short_log = Log.objects.exclude(id=long_log.id).latest("id")
     oldest_log = Log.objects.order_by("first_time")[200]
     oldest_action = Action.objects.order_by("time")[200]
     late_action = Action.objects.filter(user_id=long_log.user_id, log_id=long_log.id).order_by("-time")[200]
 
-    def after(pager: object, row: object) -> str:
+    def after(pager: Pager, row: models.Model) -> str:
         return pager.encode(pager.position(row))
 
     yield "index", "/admin/"
@@ -129,13 +130,13 @@ def _pages() -> Iterable[tuple[str, str]]:
     yield "export of everything as CSV, until it begins", f"{actions}export.csv"
     yield "export of a user as NDJSON, until it begins", f"{actions}export.ndjson?user=user-0"
     yield "insights", insights
-    for picture in PICTURES:
-        yield f"insights, {picture}, 7 days (first: with counting)", f"{insights}{picture}.json"
+    for chart in CHARTS:
+        yield f"insights, {chart}, 7 days (first: with rolling up)", f"{insights}{chart}.json"
     days = urlencode({"from": (now - timedelta(days=29)).date(), "to": now.date()})
-    for picture in PICTURES:
-        yield f"insights, {picture}, 30 days", f"{insights}{picture}.json?{days}"
-    for picture in PICTURES:
-        yield f"insights, {picture}, one busy user", f"{insights}{picture}.json?user={long_log.user_id}"
+    for chart in CHARTS:
+        yield f"insights, {chart}, 30 days", f"{insights}{chart}.json?{days}"
+    for chart in CHARTS:
+        yield f"insights, {chart}, one busy user", f"{insights}{chart}.json?user={long_log.user_id}"
     yield "insights, clicks on one page", f"{insights}clicks.json?page=page-1"
 
 

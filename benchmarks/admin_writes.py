@@ -60,11 +60,11 @@ def _measure(name: str) -> list[float]:
 
 
 def _batches(name: str, start: datetime) -> list[float]:
-    from logs.store.append import ActionRow, append
+    from logs.store.append import ActionRow, LogRow, append
 
     times = []
     for batch in range(BATCHES):
-        rows = [
+        rows: list[LogRow] = [
             {
                 "user_id": f"user-{name}-{log % 50}",
                 "session_id": f"session-{name}-{batch}-{log}",

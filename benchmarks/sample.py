@@ -14,7 +14,7 @@ LONG_LOG_ACTIONS = 50_000
 def fill(actions: int, days: int) -> None:
     """Fill an empty store: so many actions in logs of ten, over so many days until now, and one log of 50,000.
 
-    Goes round the store's own way in, which would take hours: for benchmarks alone.
+    Writes to the tables directly, because POST /logs/ would take hours: for benchmarks alone.
     """
     indexes = list(Action._meta.indexes)
     with connection.schema_editor() as editor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -35,11 +36,30 @@ class ActionType(models.TextChoices):
         """The members that the properties of such an action must have: numbers for a CLICK, otherwise strings."""
         return _MEMBERS[self]
 
+    @property
+    def plural(self) -> str:
+        """What several actions of this type are called: `Clicks`."""
+        return _PLURALS[self]
+
+    def sentence(self, properties: Mapping[str, object]) -> str:
+        """Say what was done: `clicked at 52, 11`.
+
+        properties: at least the members that such an action must have.
+        """
+        return _SENTENCES[self].format_map(properties)
+
 
 _MEMBERS = {
     ActionType.CLICK: ("locationX", "locationY"),
     ActionType.VIEW: ("viewedId",),
     ActionType.NAVIGATE: ("pageFrom", "pageTo"),
+}
+_PLURALS = {ActionType.CLICK: "Clicks", ActionType.VIEW: "Views", ActionType.NAVIGATE: "Navigations"}
+# !s: a number that was sent as 1e400 knows how it was written, and tells it as its text alone.
+_SENTENCES = {
+    ActionType.CLICK: "clicked at {locationX!s}, {locationY!s}",
+    ActionType.VIEW: "viewed {viewedId!s}",
+    ActionType.NAVIGATE: "navigated from {pageFrom!s} to {pageTo!s}",
 }
 
 
@@ -244,7 +264,7 @@ class ImportedChunk(models.Model):
 
 
 class RolledUpDay(models.Model):
-    """A day (UTC) whose actions are counted in Rollup."""
+    """A day (UTC) that has its rollups; any other is rolled up when Insights or the nightly command needs it."""
 
     day = models.DateField(primary_key=True)
 
@@ -253,9 +273,10 @@ class RolledUpDay(models.Model):
 
 
 class StaleDay(models.Model):
-    """A mark that a past day's actions changed, so that its rollups must be made anew.
+    """A mark that actions of a past day (UTC) were added, so that its rollups are out of date.
 
-    A row a change, never an update: writers must not wait for each other over a day.
+    Each batch adds a row of its own: an update of one row a day would make writers wait for each other. All the marks
+    of a day are deleted when it is rolled up again.
     """
 
     day = models.DateField(db_index=True)
@@ -273,9 +294,9 @@ class RollupKind(models.TextChoices):
 
 
 class Rollup(models.Model):
-    """How often something happened on a day (UTC): what Insights reads instead of the actions.
+    """How often something happened on a day (UTC): Insights reads it instead of the actions.
 
-    What label, other, x and y mean is up to the kind: see logs.rollups.
+    The kind decides what label, other, x and y mean: see logs.store.counts.
     """
 
     day = models.DateField()
@@ -287,7 +308,7 @@ class Rollup(models.Model):
     count = models.BigIntegerField()
 
     class Meta:
-        # One picture over a range of days; also one day's rollups, to make them anew.
+        # One chart over a range of days; also one day's rollups, to replace them.
         indexes = [models.Index(fields=["kind", "day"], name="rollup_by_kind_and_day")]
 
     def __str__(self) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.exceptions import DisallowedModelAdminToField
+from django.contrib.admin.options import TO_FIELD_VAR
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
 
 from logs.access.addresses import client_address
@@ -14,23 +19,37 @@ from logs.access.rates import Rate, seconds_to_wait
 from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
 
+ViewType = TypeVar("ViewType", bound=Callable[..., HttpResponseBase])
+
 
 class LogStoreAdminSite(admin.AdminSite):
-    """The admin of the store."""
+    """The admin of the Logs Store."""
 
-    site_header = "Log store"
-    site_title = "Log store"
-    index_title = "What users did"
+    site_header = "Logs Store"
+    site_title = "Logs Store"
+    index_title = "Overview"
     site_url = None
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
+        # Only now: logs.admin registers its models with the site, which must be there first.
         from logs.admin.insights import InsightsDataView, InsightsView
 
         return [
             path("insights/", self.admin_view(InsightsView.as_view(admin_site=self)), name="insights"),
-            path("insights/<str:picture>.json", self.admin_view(InsightsDataView.as_view()), name="insights_data"),
+            path("insights/<str:chart>.json", self.admin_view(InsightsDataView.as_view()), name="insights_data"),
             *super().get_urls(),
         ]
+
+    def admin_view(self, view: ViewType, cacheable: bool = False) -> ViewType:
+        """Wrap a page of the admin, which refuses an empty `_to_field`: Django itself answers one with a 500."""
+
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
+                raise DisallowedModelAdminToField("_to_field is empty")
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(cast(ViewType, checked), cacheable)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Log in, with LOGSTORE_RATE_LOGIN attempts for each client address.

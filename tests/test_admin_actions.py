@@ -11,7 +11,7 @@ import pytest
 from logs.admin import pages
 from logs.lib.times import WIRE_ZONE
 from logs.models import Action
-from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+from tests.builders import a_click, a_log, a_navigation, a_view, places, refusal, store_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,12 @@ def _words(answer) -> list[str]:
     return [entry.words for entry in answer.context["entries"]]
 
 
-CLICK, VIEW, NAVIGATE, EARLY = "clicked at 52, 11", "viewed shoe", "went home → cart", "clicked at -5, 1000.0"
+CLICK, VIEW, NAVIGATE, EARLY = (
+    "clicked at 52, 11",
+    "viewed shoe",
+    "navigated from home to cart",
+    "clicked at -5, 1000.0",
+)
 
 SELECTIONS = [
     pytest.param({}, [NAVIGATE, VIEW, CLICK, EARLY], id="everything, newest first"),
@@ -47,8 +52,8 @@ SELECTIONS = [
     pytest.param({"from": "2018-10-18T16:00", "to": "2018-10-18T16:02"}, [VIEW, CLICK], id="by time, until before"),
     pytest.param({"user": "ann", "types": "CLICK", "from": "2018-10-18T16:00"}, [CLICK], id="by all three"),
     pytest.param({"viewedId": "shoe"}, [VIEW], id="by the id viewed"),
-    pytest.param({"pageFrom": "home", "pageTo": "cart"}, [NAVIGATE], id="by the way"),
-    pytest.param({"pageFrom": "cart"}, [], id="by another way"),
+    pytest.param({"pageFrom": "home", "pageTo": "cart"}, [NAVIGATE], id="by the path"),
+    pytest.param({"pageFrom": "cart"}, [], id="by another path"),
     pytest.param({"box": "40,0,60,20"}, [CLICK], id="by the square"),
     pytest.param({"box": "-20,1000,0,1020"}, [EARLY], id="by a square left of the corner"),
     pytest.param({"box": "60,0,80,20"}, [], id="by the square beside"),
@@ -118,6 +123,12 @@ def test_a_selection_that_makes_no_sense_is_refused_not_exported(viewer, three_s
     assert _words(viewer.get(f"{LIST}?{query}")) == []
 
 
+def test_a_refused_export_names_the_parameter_in_the_contracts_error_body(viewer, three_sessions):
+    answer = viewer.get(f"{LIST}export.csv?box=1,2,3&types=WRONG")
+    assert refusal(answer) == (400, "INVALID_PARAMETER")
+    assert set(places(answer)) == {("INVALID_PARAMETER", "box"), ("INVALID_PARAMETER", "types")}
+
+
 def test_another_format_is_not_found(viewer):
     assert viewer.get(f"{LIST}export.xlsx").status_code == 404
 
@@ -150,3 +161,36 @@ def test_the_list_takes_as_many_queries_for_many_actions_as_for_one(viewer, djan
     store_logs(*(a_log(user=f"u{n}", session=f"s{n}") for n in range(1, 50)))
     with django_assert_max_num_queries(len(few)):
         viewer.get(LIST)
+
+
+def _page_of(action: Action) -> str:
+    return f"{LIST}{action.id}/change/"
+
+
+@pytest.mark.parametrize(
+    "number", ["1e400", "1" + "0" * 5_000, "0.10", "1E-400"], ids=["beyond a float", "5,000 digits", "a zero", "tiny"]
+)
+def test_an_action_shows_its_properties_as_they_were_stored(viewer, post, number):
+    body = (
+        '[{"userId": "u", "sessionId": "s", "actions": [{"time": "2018-10-18T08:00:00-06:00", "type": "CLICK",'
+        f' "properties": {{"locationX": 1, "locationY": 2, "more": {number}}}}}]}}]'
+    )
+    assert post(body.encode()).status_code == 200
+    answer = viewer.get(_page_of(Action.objects.defer("properties").get()))
+    assert answer.status_code == 200
+    assert f"&quot;more&quot;:{number}}}" in answer.text
+
+
+def test_an_action_names_its_user_session_time_and_type(viewer, three_sessions):
+    action = Action.objects.get(type="NAVIGATE")
+    answer = viewer.get(_page_of(action))
+    for text in ("bob", "b1", "2018-10-18 16:02:00", "Navigate"):
+        assert text in answer.text
+    assert f"/admin/logs/log/{action.log_id}/change/" in answer.text
+
+
+@pytest.mark.parametrize("action_id", ["0", "99999", "9" * 40, "9" * 5_000, "-1", "x", "1_0"])
+@pytest.mark.parametrize("page", ["change", "history", "delete"])
+def test_an_action_that_is_not_there_is_not_found(viewer, three_sessions, action_id, page):
+    assert viewer.get(f"{LIST}{action_id}/{page}/").status_code in (403, 404)
+    assert viewer.get(f"{LIST}{action_id}/change/").status_code == 404

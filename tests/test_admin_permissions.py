@@ -19,7 +19,7 @@ def log():
     return Log.objects.get()
 
 
-def _address(name: str, log: Log) -> str:
+def _url(name: str, log: Log) -> str:
     if name.endswith(".json"):
         return reverse("admin:insights_data", args=[name.removesuffix(".json")])
     if name.startswith("export"):
@@ -37,30 +37,51 @@ PAGES = {
     "log_delete": ("view_log", "delete_log"),
     "log_erase_user": ("view_log", "erase_user"),
     "action_changelist": VIEW,
-    "action_change": ("view_action",),
+    "action_change": VIEW,
+    "action_history": VIEW,
     "export.csv": VIEW,
     "export.ndjson": VIEW,
     "insights": VIEW,
-    **{f"{picture}.json": VIEW for picture in ("figures", "activity", "clicks", "flow", "views", "users")},
+    **{f"{chart}.json": VIEW for chart in ("totals", "activity", "clicks", "flow", "views", "users")},
 }
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_asks_who_is_there(client, log, page):
-    answer = client.get(_address(page, log))
+    answer = client.get(_url(page, log))
     assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (302, "/admin/login/")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_staff_with_the_permissions_of_a_page_see_it(client, log, page):
     client.force_login(a_staff_user(*PAGES[page]))
-    assert client.get(_address(page, log)).status_code == 200
+    assert client.get(_url(page, log)).status_code == 200
 
 
 @pytest.mark.parametrize("page, missing", [(page, one) for page, needed in PAGES.items() for one in needed])
 def test_staff_who_lack_one_permission_of_a_page_do_not(client, log, page, missing):
     client.force_login(a_staff_user(*{*VIEW, "delete_log", "erase_user"} - {missing}))
-    assert client.get(_address(page, log)).status_code == 403
+    assert client.get(_url(page, log)).status_code == 403
+
+
+@pytest.mark.parametrize("permissions", [(), ("view_log",), ("view_action",), VIEW], ids=str)
+def test_an_action_is_seen_by_those_alone_who_may_see_its_log_too(client, log, permissions):
+    client.force_login(a_staff_user(*permissions))
+    for page in ("action_changelist", "action_change", "action_history", "export.ndjson"):
+        answer = client.get(_url(page, log))
+        assert answer.status_code == (200 if permissions == VIEW else 403), page
+    assert ("/admin/logs/action/" in client.get("/admin/").text) == (permissions == VIEW)
+
+
+@pytest.mark.parametrize("page", ["log/{log}/change/", "action/{action}/change/", "action/{action}/delete/"])
+@pytest.mark.parametrize("field", ["", "nothing", "log", "properties"])
+def test_a_field_that_rows_are_not_named_by_is_no_fault_of_ours(admin_client, log, page, field):
+    path = page.format(log=log.id, action=Action.objects.first().id)
+    assert admin_client.get(f"/admin/logs/{path}?_to_field={field}").status_code < 500
+
+
+def test_an_empty_field_name_is_refused_for_other_models_too(admin_client, log, admin_user):
+    assert admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/?_to_field=").status_code == 400
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -69,27 +90,27 @@ def test_a_user_who_is_not_staff_is_not_let_in(client, log, page):
     user.is_staff = False
     user.save()
     client.force_login(user)
-    assert client.get(_address(page, log)).status_code == 302
+    assert client.get(_url(page, log)).status_code == 302
 
 
 @pytest.mark.parametrize("page", ["log_delete", "log_erase_user"])
 def test_deleting_without_the_permission_is_refused(viewer, log, page):
-    assert viewer.post(_address(page, log)).status_code == 403
+    assert viewer.post(_url(page, log)).status_code == 403
     assert stored_actions() == 3
 
 
-@pytest.mark.parametrize("permission, button", [("delete_log", "Delete this log"), ("erase_user", "Erase this user")])
+@pytest.mark.parametrize("permission, button", [("delete_log", "Delete log"), ("erase_user", "Erase user")])
 def test_a_button_is_only_there_for_those_who_may_press_it(client, log, permission, button):
     client.force_login(a_staff_user(*VIEW, name="without"))
-    assert button not in client.get(_address("log_change", log)).text
+    assert button not in client.get(_url("log_change", log)).text
     client.force_login(a_staff_user(*VIEW, permission, name="with"))
-    assert button in client.get(_address("log_change", log)).text
+    assert button in client.get(_url("log_change", log)).text
 
 
-@pytest.mark.parametrize("address", ["log/add/", "action/add/", "action/{action}/change/", "action/{action}/delete/"])
-def test_not_even_a_superuser_adds_or_changes_what_is_stored(admin_client, log, address):
+@pytest.mark.parametrize("url", ["log/add/", "action/add/", "action/{action}/change/", "action/{action}/delete/"])
+def test_not_even_a_superuser_adds_or_changes_what_is_stored(admin_client, log, url):
     before = list(Action.objects.order_by("id").values())
-    answer = admin_client.post(f"/admin/logs/{address.format(action=before[0]['id'])}", {"type": "VIEW", "post": "yes"})
+    answer = admin_client.post(f"/admin/logs/{url.format(action=before[0]['id'])}", {"type": "VIEW", "post": "yes"})
     assert answer.status_code == 403
     assert list(Action.objects.order_by("id").values()) == before
 
@@ -103,7 +124,7 @@ def test_insights_is_named_on_the_index_for_those_who_may_see_it(client, log):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.endswith(("json", "csv"))])
 def test_a_page_holds_no_script_or_style_of_its_own(admin_client, log, page):
-    answer = admin_client.get(_address(page, log))
+    answer = admin_client.get(_url(page, log))
     text = b"".join(answer).decode()
     if answer.headers["Content-Type"].startswith("text/html"):
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"].split("; ")

@@ -26,8 +26,8 @@ def test_a_new_key_is_shown_once_and_never_again(admin_client):
     key = keys.find(text)
     assert (key.name, key.scope) == ("Web shop", "ingest")
     assert "no-store" in made["Cache-Control"]
-    for address in (LIST, f"{LIST}{key.pk}/change/", f"{LIST}{key.pk}/history/", "/admin/"):
-        page = admin_client.get(address)
+    for url in (LIST, f"{LIST}{key.pk}/change/", f"{LIST}{key.pk}/history/", "/admin/"):
+        page = admin_client.get(url)
         assert page.status_code == 200
         assert text not in page.content.decode()
     assert text not in str(admin_client.cookies)

@@ -137,7 +137,7 @@ def _log_in_by_hand(visit: Visit) -> Page:
     page.get_by_label("Username").fill("staff")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="What users did")).to_be_visible()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     return page
 
 
@@ -156,7 +156,7 @@ def test_staff_log_in_search_and_read_a_log(visit, stored):
     assert _has_no_sideways_scroll(page)
     rows.first.get_by_role("link", name="ann-1").click()
     expect(page.locator(".timeline .entry")).to_have_count(5)
-    expect(page.get_by_text("went home → shop", exact=True)).to_be_visible()
+    expect(page.get_by_text("navigated from home to shop", exact=True)).to_be_visible()
     expect(page.locator(".after-a-pause .gap")).to_have_text("+9 min 55 s")
     expect(page.locator("svg.lanes circle")).to_have_count(5)
     page.get_by_text("JSON").first.click()
@@ -165,14 +165,14 @@ def test_staff_log_in_search_and_read_a_log(visit, stored):
 
 
 @on_every_screen
-def test_insights_draws_every_picture(visit, stored):
+def test_insights_draws_every_chart(visit, stored):
     page = _log_in(visit)
     visit.open("/admin/insights/")
     expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
     for chart in CHARTS:
         expect(page.locator(f"#{chart}")).to_have_attribute("data-state", "drawn")
         assert _colours_drawn(page, chart) > 2, chart
-    expect(page.locator("#figures .tiles a").first).to_have_text("35")
+    expect(page.locator("#totals .tiles a").first).to_have_text("35")
     page.locator("#views summary").click()
     expect(page.locator("#views table")).to_contain_text("hat")
     assert _has_no_sideways_scroll(page)
@@ -210,7 +210,35 @@ def test_a_range_without_actions_says_so(visit, stored):
     expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
     for chart in CHARTS:
         expect(page.locator(f"#{chart}")).to_have_attribute("data-state", "empty")
-    expect(page.get_by_text("No views in this range.")).to_be_visible()
+    expect(page.get_by_text("No views in this period.")).to_be_visible()
+
+
+def test_a_chart_that_fails_says_why(visit, stored):
+    page = _log_in(visit)
+    why = "The database is away or too busy."
+    body = {"success": False, "code": "STORE_UNAVAILABLE", "detail": why, "errors": []}
+    page.route("**/views.json*", lambda route: route.fulfill(status=503, json=body))
+    detail = "The end date is before the start date."
+    errors = [{"code": "INVALID_PARAMETER", "parameter": "to", "detail": detail}]
+    body_of_errors = {"success": False, "code": "INVALID_PARAMETER", "detail": detail, "errors": errors}
+    page.route("**/users.json*", lambda route: route.fulfill(status=400, json=body_of_errors))
+    page.route("**/flow.json*", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    visit.open("/admin/insights/")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#views .state")).to_have_text(f"This chart could not be loaded. {why}")
+    expect(page.locator("#users .state")).to_have_text(f"This chart could not be loaded. to: {detail}")
+    expect(page.locator("#flow .state")).to_contain_text("status 502")
+    # The browser itself tells the console of every answer that is an error.
+    assert len(visit.troubles) == 3
+    visit.troubles.clear()
+
+
+def test_an_action_can_be_opened(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/logs/action/?user=ann&types=VIEW")
+    page.locator("#result_list th a").first.click()
+    expect(page.locator("pre.properties")).to_have_text('{"viewedId":"shoe-1"}')
+    expect(page.get_by_role("link", name="ann-5")).to_be_visible()
 
 
 def test_what_users_sent_is_drawn_not_run(visit, stored):
@@ -230,10 +258,10 @@ def test_a_user_is_erased(visit, stored):
     page = _log_in(visit)
     visit.open("/admin/logs/log/?user=bob")
     page.locator("#result_list").get_by_role("link", name="bob-1").click()
-    page.get_by_role("link", name="Erase this user").click()
-    expect(page.get_by_text("10 actions in them")).to_be_visible()
-    page.get_by_role("button", name="Erase this user").click()
-    expect(page.get_by_text("A user was erased: 5 log(s), 10 action(s).").first).to_be_visible()
+    page.get_by_role("link", name="Erase user").click()
+    expect(page.get_by_text("10 actions", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Erase user").click()
+    expect(page.get_by_text("The user was erased: 5 logs, 10 actions.").first).to_be_visible()
     assert set(Log.objects.values_list("user_id", flat=True)) == {"ann"}
 
 
@@ -243,7 +271,7 @@ def test_an_empty_store_is_explained(visit):
     page = _log_in(visit)
     for path in ("/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"):
         visit.open(path)
-        expect(page.get_by_text("Nothing is stored yet")).to_be_visible()
+        expect(page.get_by_text("No logs yet")).to_be_visible()
         assert _has_no_sideways_scroll(page)
 
 

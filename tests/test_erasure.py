@@ -10,10 +10,11 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from logs.lib.times import parse_time
-from logs.models import Action, Log, Rollup, StaleDay
+from logs.models import Action, Log, RolledUpDay, Rollup
 from logs.store import purge as purging
+from logs.store.days import Days
 from logs.store.purge import Erased
-from logs.store.rollups import Days, prepare
+from logs.store.rollups import prepare
 from tests.builders import (
     TIME,
     a_click,
@@ -51,22 +52,22 @@ def _address(page: str, session: str, user: str = "private-ann") -> str:
 def test_the_pages_say_what_will_go_and_take_nothing(eraser, two_users):
     erase, delete = eraser.get(_address("erase_user", "a1")), eraser.get(_address("delete", "a1"))
     assert erase.context["stored"] == Erased(logs=2, actions=6)
-    assert "<strong>6</strong> actions" in erase.text
+    assert "<li>6 actions</li>" in erase.text
     assert delete.context["stored"] == Erased(logs=1, actions=3)
-    assert "<strong>3</strong> actions" in delete.text
+    assert "<li>3 actions</li>" in delete.text
     assert stored_actions() == 9
 
 
 def test_a_deleted_log_goes_with_its_actions_and_nothing_else(eraser, two_users):
     answer = eraser.post(_address("delete", "a1"), follow=True)
-    assert "1 log(s), 3 action(s)" in answer.text
+    assert "was deleted with 3 actions." in answer.text
     assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
     assert stored_actions() == 6
 
 
 def test_an_erased_user_goes_whole_and_nobody_else(eraser, two_users):
     answer = eraser.post(_address("erase_user", "a2"), follow=True)
-    assert "2 log(s), 6 action(s)" in answer.text
+    assert "The user was erased: 2 logs, 6 actions." in answer.text
     assert set(Log.objects.values_list("user_id", flat=True)) == {"bob"}
     assert set(Action.objects.values_list("user_id", flat=True)) == {"bob"}
 
@@ -77,7 +78,7 @@ def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, pa
     entry = LogEntry.objects.get()
     assert entry.user.get_username() == "eraser"
     assert entry.is_deletion()
-    assert "action(s)" in entry.change_message
+    assert "actions." in entry.change_message
     kept = f"{entry.object_repr} {entry.change_message} {entry.object_id}"
     assert "private-ann" not in kept
     assert "a1" not in kept
@@ -124,7 +125,7 @@ def test_what_is_counted_of_a_users_days_goes_at_once(two_users):
     assert Rollup.objects.filter(label="private-ann").exists()
     purging.erase_user("private-ann")
     assert not Rollup.objects.exists()
-    assert StaleDay.objects.filter(day=day).exists()
+    assert not RolledUpDay.objects.exists()
     prepare(Days(day, day))
     assert set(Rollup.objects.filter(kind="USERS").values_list("label", flat=True)) == {"bob"}
 

@@ -1,7 +1,8 @@
-"""What Insights counts, how it keeps its counts true, and what its addresses answer."""
+"""What Insights counts, how its rollups are kept true, and what its endpoints answer."""
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,9 +13,11 @@ from django.utils import timezone
 
 from logs.lib.times import format_time
 from logs.models import RolledUpDay, Rollup, RollupKind, StaleDay
+from logs.store import purge as purging
 from logs.store import rollups
-from logs.store.rollups import Days, Progress, prepare
-from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+from logs.store.days import SETTLED_AFTER, Days
+from logs.store.rollups import Progress, prepare
+from tests.builders import a_click, a_log, a_navigation, a_view, places, refusal, store_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +27,7 @@ RANGE = {"from": "2018-10-18", "to": "2018-10-19"}
 
 def _at(clock: str, day: int = 18) -> str:
     """A time on the wire that is so late (UTC) on a day of October 2018."""
-    return format_time(datetime.fromisoformat(f"2018-10-{day}T{clock}+00:00"))
+    return format_time(datetime.fromisoformat(f"2018-10-{day:02}T{clock}+00:00"))
 
 
 @pytest.fixture
@@ -47,32 +50,32 @@ def two_days():
 
 @pytest.fixture
 def ask(viewer):
-    """Get a picture's data."""
+    """Get a chart's data."""
 
-    def read(picture: str, **query):
-        answer = viewer.get(f"/admin/insights/{picture}.json", {**RANGE, **query})
+    def read(chart: str, **query):
+        answer = viewer.get(f"/admin/insights/{chart}.json", {**RANGE, **query})
         assert answer.status_code == 200, answer.content
         return answer.json()
 
     return read
 
 
-def test_the_figures_are_compared_with_the_days_before(two_days, ask):
-    data = ask("figures")
+def test_the_totals_are_compared_with_the_days_before(two_days, ask):
+    data = ask("totals")
     assert data["rows"] == [
-        ["Actions", 8, 1, "+700 %"],
-        ["Clicks", 4, 0, "none before"],
-        ["Views", 2, 1, "+100 %"],
-        ["Navigations", 2, 0, "none before"],
-        ["Users", 2, 1, "+100 %"],
+        ["Actions", 8, 1, "+700%"],
+        ["Clicks", 4, 0, "new"],
+        ["Views", 2, 1, "+100%"],
+        ["Navigations", 2, 0, "new"],
+        ["Users", 2, 1, "+100%"],
     ]
-    assert "Actions: 8 (+700 %)" in data["summary"]
-    assert data["more"]["rangeBefore"] == "2018-10-16 to 2018-10-17"
+    assert "Actions: 8 (+700%)" in data["summary"]
+    assert data["more"]["periodBefore"] == "2018-10-16 to 2018-10-17"
 
 
 def test_activity_is_counted_by_hour_and_type_with_its_gaps(two_days, ask):
     data = ask("activity")
-    assert data["columns"] == ["Hour (UTC)", "Click", "View", "Navigate"]
+    assert data["columns"] == ["Hour (UTC)", "Clicks", "Views", "Navigations"]
     assert len(data["rows"]) == 48
     busy = {row[0]: row[1:] for row in data["rows"] if any(row[1:])}
     assert busy == {
@@ -108,12 +111,37 @@ def test_the_page_is_inferred_over_midnight(ask):
     assert ask("clicks")["more"]["pages"] == [["shop", 1]]
 
 
+def test_a_navigation_of_the_evening_that_comes_late_gives_the_next_days_clicks_their_page(ask):
+    store_logs(a_log(a_click(_at("00:10:00"))))
+    assert ask("clicks")["more"]["pages"] == [["", 1]]
+    store_logs(a_log(a_navigation(_at("19:00:00", 17), "home", "shop")))
+    cache.clear()
+    assert ask("clicks")["more"]["pages"] == [["shop", 1]]
+
+
+def test_a_navigation_of_the_evening_that_is_purged_takes_the_page_of_the_next_days_clicks(ask):
+    store_logs(a_log(a_navigation(_at("23:00:00", 17), "home", "shop"), a_click(_at("00:10:00"))))
+    assert ask("clicks")["more"]["pages"] == [["shop", 1]]
+    for _ in purging.purge(purging.Selection(before=datetime(2018, 10, 18, tzinfo=UTC))):
+        pass
+    cache.clear()
+    assert ask("clicks")["more"]["pages"] == [["", 1]]
+
+
+@pytest.mark.parametrize(
+    "hour, stale", [("17:59:59", {17}), ("18:00:00", {17, 18}), ("23:59:59", {17, 18})], ids=["day", "six", "late"]
+)
+def test_an_action_marks_the_days_whose_rollups_it_changes(hour, stale):
+    store_logs(a_log(a_click(_at(hour, 17))))
+    assert {day.day.day for day in StaleDay.objects.all()} == stale
+
+
 def test_one_click_far_away_does_not_shrink_the_others(ask):
     far = a_click(_at("00:00:00"), 2**53 - 1, -(2**53) + 1)
     store_logs(a_log(far, *(a_click(_at("00:00:01"), 52, 11) for _ in range(300))))
     data = ask("clicks")
     assert data["rows"] == [[40, 0, 300]]
-    assert "1 clicks far from the others" in data["summary"]
+    assert "1 click far from the others is not shown." in data["summary"]
 
 
 @pytest.mark.parametrize(
@@ -130,45 +158,45 @@ def test_a_location_may_be_any_number_of_json(post, ask, number, cell):
     assert [row[0] for row in ask("clicks")["rows"]] == [cell]
 
 
-def test_the_ways_between_pages_are_counted(two_days, ask):
+def test_the_paths_between_pages_are_counted(two_days, ask):
     assert ask("flow")["rows"] == [["home", "shop", 1], ["shop", "cart", 1]]
 
 
-def test_only_the_strongest_thirty_ways_are_shown(ask):
-    ways = [a_navigation(_at("00:00:00"), "home", f"page {n}") for n in range(40) for _ in range(n + 1)]
-    store_logs(a_log(*ways))
+def test_only_the_top_thirty_paths_are_shown(ask):
+    paths = [a_navigation(_at("00:00:00"), "home", f"page {n}") for n in range(40) for _ in range(n + 1)]
+    store_logs(a_log(*paths))
     assert [row[2] for row in ask("flow")["rows"]] == list(range(40, 10, -1))
 
 
-def test_the_ids_viewed_most_and_the_busiest_users_are_named(two_days, ask):
+def test_the_most_viewed_ids_and_the_most_active_users_are_named(two_days, ask):
     assert ask("views")["rows"] == [["shoe", 2]]
     assert ask("users")["rows"] == [["ann", 6], ["bob", 2]]
-    assert ask("users")["summary"] == "The busiest user: ann, 6 actions."
+    assert ask("users")["summary"] == "Most active: ann, 6 actions."
 
 
 def test_one_user_and_some_types_can_be_asked_for(two_days, ask):
     assert ask("users", types="VIEW")["rows"] == [["ann", 1], ["bob", 1]]
-    assert ask("figures", user="ann")["rows"][0] == ["Actions", 6, 0, "none before"]
+    assert ask("totals", user="ann")["rows"][0] == ["Actions", 6, 0, "new"]
     assert ask("flow", user="bob")["rows"] == []
-    assert ask("clicks", types="VIEW")["summary"] == "Clicks are not among the chosen types."
-    assert [row[0] for row in ask("figures", types="VIEW")["rows"]] == ["Actions", "Views", "Users"]
+    assert ask("clicks", types="VIEW")["summary"] == "Clicks are not among the selected types."
+    assert [row[0] for row in ask("totals", types="VIEW")["rows"]] == ["Actions", "Views", "Users"]
 
 
-@pytest.mark.parametrize("picture", ["activity", "clicks", "flow", "views", "users"])
-def test_every_mark_links_to_the_rows_behind_it(two_days, ask, viewer, picture):
-    data = ask(picture)
+@pytest.mark.parametrize("chart", ["activity", "clicks", "flow", "views", "users"])
+def test_every_mark_links_to_the_rows_behind_it(two_days, ask, viewer, chart):
+    data = ask(chart)
     assert len(data["links"]) == len(data["rows"])
     for row, link in zip(data["rows"], data["links"], strict=True):
-        counted = sum(value for value in row[1:] if isinstance(value, int)) if picture == "activity" else row[-1]
+        counted = sum(value for value in row[1:] if isinstance(value, int)) if chart == "activity" else row[-1]
         assert len(viewer.get(link).context["entries"]) == counted, link
 
 
 def test_every_user_asked_for_alone_adds_up_to_everybody(two_days, ask):
-    for picture, key in (("views", 1), ("flow", 2)):
+    for chart, key in (("views", 1), ("flow", 2)):
         alone = Counter()
         for user in ("ann", "bob"):
-            alone.update({tuple(row[:key]): row[key] for row in ask(picture, user=user)["rows"]})
-        assert alone == {tuple(row[:key]): row[key] for row in ask(picture)["rows"]}
+            alone.update({tuple(row[:key]): row[key] for row in ask(chart, user=user)["rows"]})
+        assert alone == {tuple(row[:key]): row[key] for row in ask(chart)["rows"]}
 
 
 def test_today_is_counted_as_it_is(ask, viewer):
@@ -206,10 +234,10 @@ def test_an_answer_is_kept_for_a_minute(two_days, viewer, django_assert_max_num_
 
 
 def test_days_are_counted_a_few_at_a_time(two_days, viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.insights._COUNTING_SECONDS", 0)
+    monkeypatch.setattr("logs.admin.insights._SECONDS_OF_PREPARING", 0)
     states = []
     while not states or states[-1][0] == 202:
-        answer = viewer.get("/admin/insights/figures.json", RANGE)
+        answer = viewer.get("/admin/insights/totals.json", RANGE)
         states.append((answer.status_code, answer.json().get("done")))
     assert states == [(202, 1), (202, 2), (202, 3), (200, None)]
 
@@ -218,7 +246,7 @@ def test_a_day_that_two_count_at_once_is_counted_once(two_days):
     prepare(Days(DAY, DAY))
     before = Counter(Rollup.objects.values_list("kind", "label", "other", "x", "y", "count"))
     # The second comes when the first is done: it found the day missing, too.
-    rollups._count_day(DAY)
+    rollups.roll_up(DAY)
     assert Counter(Rollup.objects.values_list("kind", "label", "other", "x", "y", "count")) == before
     assert set(Rollup.objects.values_list("kind", flat=True)) == set(RollupKind.values)
 
@@ -227,13 +255,44 @@ def test_the_command_counts_ahead(two_days, capsys):
     back = (timezone.now().date() - DAY).days + 1
     call_command("prepareinsights", days=back)
     assert RolledUpDay.objects.filter(day=DAY).exists()
-    assert capsys.readouterr().out == f"{back - 1 - _open_days()} days are counted.\n"
+    # And the day before, which is marked as stale.
+    assert capsys.readouterr().out == f"Brought up to date: {back - _open_days():,} days.\n"
     with pytest.raises(CommandError):
-        call_command("prepareinsights", days=0)
+        call_command("prepareinsights", "--days", "0")
+
+
+def test_the_command_rolls_up_stale_days_however_old(two_days):
+    prepare(Days(DAY, DAY))
+    store_logs(a_log(a_view(_at("10:00:00"), "boot"), user="dan"), a_log(a_view(_at("10:00:00", 1)), user="dan"))
+    call_command("prepareinsights", days=1, stdout=io.StringIO(), stderr=io.StringIO())
+    assert Rollup.objects.filter(day=DAY, kind=RollupKind.VIEWS, label="boot").exists()
+    # What was never rolled up is counted when it is asked for: its mark says nothing.
+    assert set(RolledUpDay.objects.filter(day__lt=DAY + timedelta(days=1)).values_list("day", flat=True)) == {DAY}
+    assert not StaleDay.objects.exists()
+
+
+def test_the_command_may_be_stopped_and_goes_on(two_days, monkeypatch):
+    options = {"days": (timezone.now().date() - DAY).days + 3, "stdout": io.StringIO(), "stderr": io.StringIO()}
+    roll_up, seen = rollups.roll_up, []
+
+    def interrupted(day: date) -> None:
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(day)
+        roll_up(day)
+
+    monkeypatch.setattr(rollups, "roll_up", interrupted)
+    with pytest.raises(CommandError, match="Interrupted") as stopped:
+        call_command("prepareinsights", **options)
+    assert stopped.value.returncode == 130
+    monkeypatch.setattr(rollups, "roll_up", lambda day: (seen.append(day), roll_up(day)))
+    call_command("prepareinsights", **options)
+    assert len(seen) == len(set(seen)) == RolledUpDay.objects.count()
+    assert "days" in options["stderr"].getvalue()
 
 
 def _open_days() -> int:
-    return int((timezone.now() - rollups._SETTLED_AFTER).date() != timezone.now().date())
+    return int((timezone.now() - SETTLED_AFTER).date() != timezone.now().date())
 
 
 def test_the_last_week_is_shown_where_nothing_is_asked_for(viewer, two_days):
@@ -242,7 +301,7 @@ def test_the_last_week_is_shown_where_nothing_is_asked_for(viewer, two_days):
     assert question.days == Days(today - timedelta(days=6), today)
 
 
-def test_the_address_holds_the_view(viewer, two_days):
+def test_the_url_holds_the_view(viewer, two_days):
     answer = viewer.get("/admin/insights/", {**RANGE, "user": "ann", "types": ["VIEW"], "page": "cart"})
     question = answer.context["question"]
     assert (question.days, question.user_id) == (Days(DAY, DAY + timedelta(days=1)), "ann")
@@ -269,12 +328,33 @@ def test_a_range_that_makes_no_sense_is_explained(viewer, two_days, query):
     assert "errorlist" in viewer.get("/admin/insights/", query).text
 
 
-def test_another_picture_is_not_found(viewer):
+@pytest.mark.parametrize("chart", ["totals", "activity", "clicks", "flow", "views", "users"])
+@pytest.mark.parametrize("user", ["", "ann"], ids=["everybody", "one user"])
+@pytest.mark.parametrize(
+    "first, last",
+    [("0001-01-02", "0001-01-02"), ("9999-12-30", "9999-12-30"), ("9999-09-30", "9999-12-30")],
+    ids=["first day", "last day", "last weeks"],
+)
+def test_the_edges_of_the_calendar_are_counted(viewer, two_days, chart, user, first, last):
+    store_logs(a_log(a_click(f"{last}T06:00:00-06:00"), a_navigation(f"{last}T06:00:01-06:00"), user="ann"))
+    answer = viewer.get(f"/admin/insights/{chart}.json", {"from": first, "to": last, "user": user})
+    assert answer.status_code == 200
+    for link in answer.json()["links"]:
+        assert "errorlist" not in viewer.get(link).text
+
+
+def test_a_refused_range_is_told_in_the_contracts_error_body(viewer, two_days):
+    answer = viewer.get("/admin/insights/activity.json", {"from": "yesterday", "types": "WRONG"})
+    assert refusal(answer) == (400, "INVALID_PARAMETER")
+    assert set(places(answer)) == {("INVALID_PARAMETER", "from"), ("INVALID_PARAMETER", "types")}
+
+
+def test_another_chart_is_not_found(viewer):
     assert viewer.get("/admin/insights/anything.json").status_code == 404
 
 
 def test_an_empty_range_says_so(two_days, ask):
     empty = {"from": "2019-01-01", "to": "2019-01-02"}
-    assert ask("activity", **empty)["summary"] == "No actions in this range."
-    assert ask("views", **empty)["summary"] == "No views in this range."
-    assert ask("clicks", **empty)["summary"] == "No clicks in this range."
+    assert ask("activity", **empty)["summary"] == "No actions in this period."
+    assert ask("views", **empty)["summary"] == "No views in this period."
+    assert ask("clicks", **empty)["summary"] == "No clicks in this period."

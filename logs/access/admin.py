@@ -1,6 +1,8 @@
-"""API keys in the admin: made and shown once, renamed, revoked."""
+"""API keys in the admin: created and shown once, renamed, revoked."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -11,20 +13,29 @@ from django.utils import timezone
 from logs.access import keys
 from logs.access.models import ApiKey
 
+if TYPE_CHECKING:
+    # Generic in the stubs alone.
+    _ModelAdmin = admin.ModelAdmin[ApiKey]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
-    list_display = ["name", "scope", "prefix", "created", "last_used", "expires", "revoked"]
+class ApiKeyAdmin(_ModelAdmin):
+    """API keys: everything about them but the keys themselves."""
+
+    columns = ["name", "scope", "prefix", "created", "last_used", "expires", "revoked"]
+    list_display = [*columns]
     list_filter = ["scope"]
     search_fields = ["name", "prefix"]
     ordering = ["-created"]
     actions = ["revoke"]
 
-    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        return ["name", "scope", "expires"] if obj is None else list(self.list_display)
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        return ["name", "scope", "expires"] if obj is None else self.columns
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        return [] if obj is None else [name for name in self.list_display if name != "name"]
+        return [] if obj is None else [name for name in self.columns if name != "name"]
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """Nobody: a revoked key stays, so that what it did can be told later."""
@@ -34,20 +45,21 @@ class ApiKeyAdmin(admin.ModelAdmin):
         if change:
             obj.save(update_fields=["name"])
         else:
-            request.new_api_key = keys.issue(obj)
+            # For response_add, which Django calls next with the same object.
+            cast(Any, obj).text = keys.issue(obj)
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         """Show the key in the answer itself: a message would be kept in a cookie or the session until it is seen."""
         context = {
             **self.admin_site.each_context(request),
-            "title": "API key made",
+            "title": "API key created",
             "opts": self.opts,
             "api_key": obj,
-            "text": request.new_api_key,
+            "text": cast(Any, obj).text,
         }
         return TemplateResponse(request, "admin/access/apikey/created.html", context)
 
     @admin.action(description="Revoke selected API keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = queryset.filter(revoked=None).update(revoked=timezone.now())
-        self.message_user(request, f"{count} revoked.")
+        self.message_user(request, f"{count} API key{' was' if count == 1 else 's were'} revoked.")

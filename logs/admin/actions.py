@@ -1,23 +1,25 @@
-"""The list of actions, and the export of what it shows."""
+"""The list of actions, the page of one action, and the export of what the list shows."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import BigIntegerField, F, Q, TextField
-from django.db.models.expressions import RawSQL
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Model, Q, QuerySet, TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from logs.admin.base import ReadOnlyAdmin
+from logs.admin.base import ReadOnlyAdmin, refuse
 from logs.admin.export import FORMATS, ActionExport
-from logs.admin.forms import ActionListForm
+from logs.admin.forms import TEXT_MEMBERS, ActionListForm
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import entries, with_text
 from logs.models import Action, ActionQuerySet, ActionType
-from logs.store.rollups import cell_sql
+from logs.store.counts import ClickCell
 
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.
@@ -26,8 +28,7 @@ _by_session = Pager(["-log_id", "-time", "-id"])
 
 @admin.register(Action)
 class ActionAdmin(ReadOnlyAdmin):
-    fields = ("user_id", "session", "time", "type", "properties")
-    readonly_fields = fields
+    """The list of actions and the page of one, for those who may see logs too: an action tells its user and session."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -36,9 +37,11 @@ class ActionAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    @admin.display(description="session")
-    def session(self, action: Action) -> str:
-        return action.log.session_id
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perms(["logs.view_log", "logs.view_action"])
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Action]:
+        return with_text(Action.objects.all())
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
@@ -67,6 +70,18 @@ class ActionAdmin(ReadOnlyAdmin):
         )
         return TemplateResponse(request, "admin/logs/action_list.html", context)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show an action with its properties as the text that was stored."""
+        self.require("view_log", "view_action", request=request)
+        # Of a request that would change something the stock page says no, too.
+        if request.method == "POST":
+            raise PermissionDenied
+        action = self.get_object(request, object_id)
+        context = self.context(request, "Action", entry=next(entries([action], None)))
+        return TemplateResponse(request, "admin/logs/action.html", context)
+
     def export_view(self, request: HttpRequest, file_format: str) -> HttpResponse | StreamingHttpResponse:
         """Stream the actions that the list would show with the same query string, all of them, oldest first."""
         self.require("view_log", "view_action", request=request)
@@ -74,7 +89,7 @@ class ActionAdmin(ReadOnlyAdmin):
         if file_format not in FORMATS:
             raise Http404
         if not form.is_valid():
-            return HttpResponse(form.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
+            return refuse(form)
         actions, sift = _narrow(form.cleaned_data)
         if sift is not None:
             actions = actions.filter(sift)
@@ -97,17 +112,12 @@ def _narrow(chosen: dict[str, Any]) -> tuple[ActionQuerySet, Q | None]:
         actions = actions.filter(time__lt=chosen["to"])
     if chosen["types"] and len(set(chosen["types"])) < len(ActionType):
         sift &= Q(type__in=chosen["types"])
-    for name in ("viewedId", "pageFrom", "pageTo"):
+    for name in TEXT_MEMBERS:
         if chosen[name]:
-            member = RawSQL(f"properties ->> '{name}'", [], TextField())  # noqa: S611  the names above alone
-            actions = actions.alias(**{f"{name}_text": member})
+            actions = actions.alias(**{f"{name}_text": Cast(KT(f"properties__{name}"), TextField())})
             sift &= Q(**{f"{name}_text": chosen[name]})
     if chosen["box"]:
         left, top, right, bottom = chosen["box"]
-        actions = actions.alias(x=_cell("locationX"), y=_cell("locationY"))
+        actions = actions.alias(x=ClickCell("locationX"), y=ClickCell("locationY"))
         sift &= Q(x__gte=left, x__lte=right, y__gte=top, y__lte=bottom)
     return actions, sift or None
-
-
-def _cell(member: str) -> RawSQL:
-    return RawSQL(cell_sql(member), [], BigIntegerField())  # noqa: S611  two constants

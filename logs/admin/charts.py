@@ -1,34 +1,35 @@
-"""What Insights shows of a range of days: each picture's rows, and the sentence that says them."""
+"""What Insights shows of a range of days: the rows of each chart, and the sentence that sums them up."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from logs.models import ActionType, RollupKind
-from logs.store import rollups
-from logs.store.rollups import CELL_SIZE, Days, counts, start_of
+from logs.lib.text import count_of
+from logs.models import ActionType
+from logs.store import counts
+from logs.store.counts import CELL_SIZE, CellRow
+from logs.store.days import Days, start_of
 
-STRONGEST_FLOWS = 30
-LONGEST_LIST = 20
+MAX_FLOWS = 30
+MAX_NAMES = 20
 MAX_PAGES_OFFERED = 100
 _MAX_CELLS_READ = 20_000
 _MAX_COLUMNS, _MAX_ROWS = 96, 54
-# Of all clicks, how many at each edge may lie outside the picture: one far away would shrink all the others to a dot.
+# Of all clicks, how many at each edge may lie outside the heatmap: one far away would shrink all the others to a dot.
 _OUTLIERS = 0.005
-MINUTE_FORMAT = "%Y-%m-%dT%H:%M"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: whole days (UTC), one user or everybody, some types or all, clicks of one page or of all."""
+    """What is asked: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
 
     days: Days
     user_id: str | None = None
@@ -36,13 +37,16 @@ class Question:
     page: str | None = None
 
     def link(self, **changes: Any) -> str:
-        """The address of the list of the actions behind a mark."""
+        """Return the URL of the list of the actions behind a mark.
+
+        changes: parameters of that list that differ from the question's own.
+        """
         start, end = self.days.bounds
         query = {
             "user": self.user_id or "",
             "types": list(self.types) if len(self.types) < len(ActionType) else [],
-            "from": start.strftime(MINUTE_FORMAT),
-            "to": end.strftime(MINUTE_FORMAT),
+            "from": _minute(start),
+            "to": _minute(end),
             **changes,
         }
         chosen = {name: value for name, value in query.items() if value or value == 0}
@@ -50,10 +54,13 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The data of one picture, which its table shows too.
+class Chart:
+    """The data of one chart, which its table shows too.
 
-    summary: the figures in words. rows: as wide as columns. links: one a row. more: what the drawing needs besides.
+    summary: what the chart shows, in a sentence.
+    rows: as wide as columns.
+    links: the URL of the actions behind each row.
+    more: what the drawing needs besides.
     """
 
     summary: str
@@ -63,179 +70,149 @@ class Picture:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def figures(question: Question) -> Picture:
-    """The totals, each with its change against as many days before."""
-    now, before = _totals(question, question.days), _totals(question, question.days.before)
-    rows = [[name, now[name], before[name], _change(now[name], before[name])] for name in now]
-    said = "; ".join(f"{name}: {value:,} ({change})" for name, value, _, change in rows)
-    range_before = f"{question.days.before.first.isoformat()} to {question.days.before.last.isoformat()}"
-    return Picture(
-        f"{_span(question.days)}: {said}. Compared with {range_before}.",
-        ["Figure", "In this range", "In the range before", "Change"],
+def totals(question: Question) -> Chart:
+    """The number of actions, in all and by type, and of users, each with its change from as many days before."""
+    now, before = _metrics(question, question.days), _metrics(question, question.days.before)
+    rows = [[name, value, before[name], _change(value, before[name])] for name, value in now.items()]
+    links = {ActionType(name).plural: question.link(types=[name]) for name in question.types}
+    metrics = "; ".join(f"{name}: {value:,} ({change})" for name, value, _, change in rows)
+    return Chart(
+        f"{_span(question.days)} (UTC), compared with {_span(question.days.before)}: {metrics}.",
+        ["Metric", "This period", "Previous period", "Change"],
         rows,
-        [question.link(types=_LINKED[name]) if name in _LINKED else question.link() for name in now],
-        {"rangeBefore": range_before},
+        [links.get(name, question.link()) for name in now],
+        {"periodBefore": _span(question.days.before)},
     )
 
 
-def activity(question: Question) -> Picture:
+def activity(question: Question) -> Chart:
     """Actions over time by type, by hour, day or week."""
     unit, step = _unit(len(question.days))
-    found = counts(RollupKind.ACTIVITY, question.days, ["day", "x", "label"], **_of_types("label", question))
     buckets: dict[datetime, Counter[str]] = {}
     start, end = question.days.bounds
-    # Weeks are counted from the first day of the range: all of them are whole, and comparable.
+    # Weeks are counted from the first day of the range, so that as many as possible are whole, and comparable.
     for index in range(math.ceil((end - start) / step)):
         buckets[start + index * step] = Counter()
-    for day, hour, action_type, count in found:
-        moment = start_of(_as_date(day)) + timedelta(hours=hour)
-        buckets[start + (moment - start) // step * step][action_type] += int(count)
+    for row in counts.activity(question.days, question.types, question.user_id):
+        moment = start_of(row.day) + timedelta(hours=row.hour)
+        buckets[start + (moment - start) // step * step][row.type] += row.total
     total = sum(bucket.total() for bucket in buckets.values())
     if not total:
-        return Picture("No actions in this range.")
+        return Chart("No actions in this period.")
+    names = {moment: f"{moment.date()} {moment:%H:%M}" if unit == "hour" else f"{moment.date()}" for moment in buckets}
     busiest = max(buckets, key=lambda moment: buckets[moment].total())
-    summary = (
-        f"{total:,} actions, by {unit} (UTC). The busiest {unit} begins {busiest:%Y-%m-%d %H:%M},"
-        f" with {buckets[busiest].total():,} actions."
-    )
-    return Picture(
-        summary,
-        [f"{unit.capitalize()} (UTC)", *(ActionType(name).label for name in question.types)],
+    begins = f"{'starting ' if unit == 'week' else ''}{names[busiest]}"
+    return Chart(
+        f"{count_of(total, 'action')}. Busiest {unit}: {begins} (UTC), {count_of(buckets[busiest].total(), 'action')}.",
+        [f"{unit.capitalize()} (UTC)", *(ActionType(name).plural for name in question.types)],
+        [[names[moment], *(bucket[name] for name in question.types)] for moment, bucket in buckets.items()],
         [
-            [moment.strftime("%Y-%m-%d %H:%M" if unit == "hour" else "%Y-%m-%d"), *(bucket[t] for t in question.types)]
-            for moment, bucket in buckets.items()
-        ],
-        [
-            question.link(**{"from": m.strftime(MINUTE_FORMAT), "to": min(m + step, end).strftime(MINUTE_FORMAT)})
-            for m in buckets
+            question.link(**{"from": _minute(moment), "to": _minute(moment + min(step, end - moment))})
+            for moment in buckets
         ],
         {"unit": unit, "types": list(question.types)},
     )
 
 
-def clicks(question: Question) -> Picture:
-    """Where was clicked, in squares; of one page only where the question names one."""
+def clicks(question: Question) -> Chart:
+    """Where users clicked, in squares; on one page only where the question names one."""
     if ActionType.CLICK not in question.types:
-        return Picture("Clicks are not among the chosen types.")
-    pages, cells = rollups.clicks(question.days, question.user_id, question.page, MAX_PAGES_OFFERED, _MAX_CELLS_READ)
-    more = {"pages": [[page, count] for page, count in pages.items()], "page": question.page}
-    if not cells:
-        return Picture("No clicks in this range.", more=more)
-    total = sum(cells.values())
-    (left, right), (top, bottom) = (_extent(cells, axis) for axis in (0, 1))
+        return _not_selected(ActionType.CLICK)
+    found = counts.clicks(question.days, question.user_id, question.page, MAX_PAGES_OFFERED, _MAX_CELLS_READ)
+    more: dict[str, Any] = {"pages": [list(row) for row in found.pages], "page": question.page}
+    if not found.cells:
+        return Chart("No clicks in this period.", more=more)
+    total = sum(cell.total for cell in found.cells)
+    left, right = _extent([(cell.x, cell.total) for cell in found.cells])
+    top, bottom = _extent([(cell.y, cell.total) for cell in found.cells])
     scale = max(1, math.ceil((right - left + 1) / _MAX_COLUMNS), math.ceil((bottom - top + 1) / _MAX_ROWS))
-    merged: Counter[tuple[int, int]] = Counter()
-    for (x, y), count in cells.items():
-        if left <= x <= right and top <= y <= bottom:
-            merged[x // scale, y // scale] += count
+    inside = [cell for cell in found.cells if left <= cell.x <= right and top <= cell.y <= bottom]
+    squares = _merged(inside, scale)
     size = CELL_SIZE * scale
-    shown = merged.total()
-    (hot_x, hot_y), most = merged.most_common(1)[0]
+    (hot_x, hot_y), most = squares[0]
     summary = (
-        f"{total:,} clicks in squares of {size} pixels; the most, {most:,},"
-        f" at {hot_x * size} to {(hot_x + 1) * size} across and {hot_y * size} to {(hot_y + 1) * size} down."
+        f"{count_of(total, 'click')} in squares of {size} px. Hottest square:"
+        f" x {_range(hot_x, size)}, y {_range(hot_y, size)}, {count_of(most, 'click')}."
     )
-    if shown < total:
-        summary += f" {total - shown:,} clicks far from the others are outside the picture."
-    ordered = merged.most_common()
-    return Picture(
+    outside = total - sum(count for _, count in squares)
+    if outside:
+        summary += f" {count_of(outside, 'click')} far from the others {'is' if outside == 1 else 'are'} not shown."
+    edges = {"left": left, "right": right, "top": top, "bottom": bottom}
+    return Chart(
         summary,
-        ["Across from", "Down from", "Clicks"],
-        [[x * size, y * size, count] for (x, y), count in ordered],
+        ["X (px)", "Y (px)", "Clicks"],
+        [[x * size, y * size, count] for (x, y), count in squares],
         [
-            question.link(types=["CLICK"], box=f"{x * size},{y * size},{(x + 1) * size},{(y + 1) * size}")
-            for (x, y), _ in ordered
+            question.link(types=[ActionType.CLICK], box=f"{x * size},{y * size},{(x + 1) * size},{(y + 1) * size}")
+            for (x, y), _ in squares
         ],
-        {
-            **more,
-            "size": size,
-            "left": left // scale * size,
-            "right": right // scale * size,
-            "top": top // scale * size,
-            "bottom": bottom // scale * size,
-        },
+        {**more, "size": size, **{name: cell // scale * size for name, cell in edges.items()}},
     )
 
 
-def flow(question: Question) -> Picture:
-    """The strongest ways from page to page."""
+def flow(question: Question) -> Chart:
+    """The paths from page to page that users took most often."""
     if ActionType.NAVIGATE not in question.types:
-        return Picture("Navigations are not among the chosen types.")
-    found = counts(
-        RollupKind.FLOW,
-        question.days,
-        ["label", "other"],
-        user_id=question.user_id,
-        ending=f"ORDER BY 3 DESC, 1, 2 LIMIT {STRONGEST_FLOWS}",
-    )
-    rows = [[page_from, page_to, int(count)] for page_from, page_to, count in found]
-    summary = "No navigations in this range."
+        return _not_selected(ActionType.NAVIGATE)
+    rows = counts.flows(question.days, question.user_id, MAX_FLOWS)
+    summary = "No navigations in this period."
     if rows:
-        summary = f"The strongest of the {len(rows)} ways shown: {rows[0][0]} → {rows[0][1]}, {rows[0][2]:,} times."
-    links = [question.link(types=["NAVIGATE"], pageFrom=row[0], pageTo=row[1]) for row in rows]
-    return Picture(summary, ["From", "To", "Navigations"], rows, links)
+        top = rows[0]
+        summary = f"Top path: {top.page_from} → {top.page_to}, {count_of(top.total, 'navigation')}."
+    links = [question.link(types=[ActionType.NAVIGATE], pageFrom=row.page_from, pageTo=row.page_to) for row in rows]
+    return Chart(summary, ["From", "To", "Navigations"], [list(row) for row in rows], links)
 
 
-def views(question: Question) -> Picture:
-    """The ids viewed most."""
+def views(question: Question) -> Chart:
+    """The IDs that were viewed most often."""
     if ActionType.VIEW not in question.types:
-        return Picture("Views are not among the chosen types.")
-    found = counts(
-        RollupKind.VIEWS,
-        question.days,
-        ["label"],
-        user_id=question.user_id,
-        ending=f"ORDER BY 2 DESC, 1 LIMIT {LONGEST_LIST}",
-    )
-    rows = [[viewed_id, int(count)] for viewed_id, count in found]
-    summary = f"Viewed most: {rows[0][0]}, {rows[0][1]:,} times." if rows else "No views in this range."
-    links = [question.link(types=["VIEW"], viewedId=row[0]) for row in rows]
-    return Picture(summary, ["Viewed id", "Views"], rows, links)
+        return _not_selected(ActionType.VIEW)
+    rows = counts.top_views(question.days, question.user_id, MAX_NAMES)
+    summary = "No views in this period."
+    if rows:
+        summary = f"Most viewed: {rows[0].name}, {count_of(rows[0].total, 'view')}."
+    links = [question.link(types=[ActionType.VIEW], viewedId=row.name) for row in rows]
+    return Chart(summary, ["Viewed ID", "Views"], [list(row) for row in rows], links)
 
 
-def users(question: Question) -> Picture:
+def users(question: Question) -> Chart:
     """The users with the most actions."""
-    found = counts(
-        RollupKind.USERS,
-        question.days,
-        ["label"],
-        **_of_types("other", question),
-        ending=f"ORDER BY 2 DESC, 1 LIMIT {LONGEST_LIST}",
-    )
-    rows = [[user_id, int(count)] for user_id, count in found]
-    summary = f"The busiest user: {rows[0][0]}, {rows[0][1]:,} actions." if rows else "No users in this range."
-    return Picture(summary, ["User", "Actions"], rows, [question.link(user=row[0]) for row in rows])
+    rows = counts.top_users(question.days, question.types, question.user_id, MAX_NAMES)
+    summary = "No users in this period."
+    if rows:
+        summary = f"Most active: {rows[0].name}, {count_of(rows[0].total, 'action')}."
+    links = [question.link(user=row.name) for row in rows]
+    return Chart(summary, ["User", "Actions"], [list(row) for row in rows], links)
 
 
-PICTURES: dict[str, Callable[[Question], Picture]] = {
-    draw.__name__: draw for draw in (figures, activity, clicks, flow, views, users)
+CHARTS: dict[str, Callable[[Question], Chart]] = {
+    "totals": totals,
+    "activity": activity,
+    "clicks": clicks,
+    "flow": flow,
+    "views": views,
+    "users": users,
 }
 
-_FIGURES = {ActionType.CLICK: "Clicks", ActionType.VIEW: "Views", ActionType.NAVIGATE: "Navigations"}
-_LINKED = {figure: [action_type.value] for action_type, figure in _FIGURES.items()}
+
+def _not_selected(action_type: ActionType) -> Chart:
+    return Chart(f"{action_type.plural} are not among the selected types.")
 
 
-def _totals(question: Question, days: Days) -> dict[str, int]:
-    found = counts(RollupKind.ACTIVITY, days, ["label"], **_of_types("label", question))
-    by_type = {action_type: int(count) for action_type, count in found}
-    totals = {"Actions": sum(by_type.values())}
-    totals.update({_FIGURES[ActionType(name)]: by_type.get(name, 0) for name in question.types})
+def _metrics(question: Question, days: Days) -> dict[str, int]:
+    by_type = counts.totals(days, question.types, question.user_id)
+    metrics = {"Actions": sum(by_type.values())}
+    metrics.update({ActionType(name).plural: by_type.get(ActionType(name), 0) for name in question.types})
     if question.user_id is None:
-        active = counts(RollupKind.USERS, days, [], figure="COUNT(DISTINCT label)", **_of_types("other", question))
-        totals["Users"] = int(active[0][0])
-    return totals
-
-
-def _of_types(column: str, question: Question) -> dict[str, Any]:
-    places = ", ".join(["%s"] * len(question.types))
-    return {"conditions": f"{column} IN ({places})", "values": question.types, "user_id": question.user_id}
+        metrics["Users"] = counts.active_users(days, question.types)
+    return metrics
 
 
 def _change(now: int, before: int) -> str:
-    if not before:
-        return "none before" if now else "as before"
-    percent = round(100 * (now - before) / before)
-    return f"{percent:+,} %" if percent else "as before"
+    if now and not before:
+        return "new"
+    percent = round(100 * (now - before) / before) if before else 0
+    return f"{percent:+,}%" if percent else "no change"
 
 
 def _unit(days: int) -> tuple[str, timedelta]:
@@ -245,27 +222,43 @@ def _unit(days: int) -> tuple[str, timedelta]:
 
 
 def _span(days: Days) -> str:
-    return f"{days.first.isoformat()} to {days.last.isoformat()} (UTC)"
+    return f"{days.first.isoformat()} to {days.last.isoformat()}"
 
 
-def _extent(cells: dict[tuple[int, int], int], axis: int) -> tuple[int, int]:
+def _minute(moment: datetime) -> str:
+    """Write an instant as the lists' own filter does. strftime would write the year 1 as `1`."""
+    return moment.replace(tzinfo=None).isoformat(timespec="minutes")
+
+
+def _range(square: int, size: int) -> str:
+    return f"{square * size}–{(square + 1) * size}"  # noqa: RUF001  the dash of a range
+
+
+def _merged(cells: Sequence[CellRow], scale: int) -> list[tuple[tuple[int, int], int]]:
+    """Add up cells in squares of scale by scale cells, the square with the most clicks first."""
+    squares: Counter[tuple[int, int]] = Counter()
+    for cell in cells:
+        squares[cell.x // scale, cell.y // scale] += cell.total
+    return squares.most_common()
+
+
+def _extent(places: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first and the last place, without the outliers at either end.
+
+    places: pairs of a place and its clicks; a place may come several times.
+    """
     weights: defaultdict[int, int] = defaultdict(int)
-    for cell, count in cells.items():
-        weights[cell[axis]] += count
+    for place, count in places:
+        weights[place] += count
     spare = sum(weights.values()) * _OUTLIERS
     ordered = sorted(weights)
     return _edge(ordered, weights, spare), _edge(ordered[::-1], weights, spare)
 
 
-def _edge(positions: list[int], weights: dict[int, int], spare: float) -> int:
-    passed = 0
-    for position in positions:
-        passed += weights[position]
-        if passed > spare:
-            return position
-    return positions[-1]
-
-
-def _as_date(value: date | str) -> date:
-    # SQLite has no dates.
-    return date.fromisoformat(value) if isinstance(value, str) else value
+def _edge(ordered: Sequence[int], weights: dict[int, int], spare: float) -> int:
+    left_out = 0
+    for place in ordered:
+        left_out += weights[place]
+        if left_out > spare:
+            return place
+    return ordered[-1]

@@ -1,4 +1,4 @@
-"""What may be asked of the admin's lists and of Insights, each from the address alone so that a view can be shared."""
+"""What may be asked of the admin's lists and of Insights: all of it is in the URL, so that a view can be shared."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from logs.api.serializers import MAX_TEXT_LENGTH
-from logs.models import MAX_ID_LENGTH, ActionType
-from logs.store.rollups import CELL_SIZE, MAX_DAYS, Days
+from logs.models import MAX_ID_LENGTH, MAX_TEXT_LENGTH, ActionType
+from logs.store.counts import CELL_SIZE
+from logs.store.days import MAX_DAYS, Days
 
 DEFAULT_DAYS = 7
+# The members of properties that the list of actions can be narrowed by, as the links of Insights do.
+TEXT_MEMBERS = (*ActionType.VIEW.members, *ActionType.NAVIGATE.members)
 
 
 class ExactText(forms.CharField):
@@ -24,21 +26,23 @@ class ExactText(forms.CharField):
 
 
 class UTCTimeField(forms.DateTimeField):
-    """A time in UTC, chosen from the browser's own calendar."""
+    """A time in UTC, picked from the browser's own calendar."""
 
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
         super().__init__(required=False, widget=widget, **kwargs)
 
     def clean(self, value: Any) -> datetime | None:
-        moment = super().clean(value)
+        moment: datetime | None = super().clean(value)
         try:
-            return moment and moment.astimezone(UTC)
+            return None if moment is None else moment.astimezone(UTC)
         except OverflowError:
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
 
 
 class TypesField(forms.MultipleChoiceField):
+    """Some of the types of actions; none stands for all."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             choices=ActionType.choices, required=False, widget=forms.CheckboxSelectMultiple, label="Types", **kwargs
@@ -48,22 +52,22 @@ class TypesField(forms.MultipleChoiceField):
 class TimeRangeForm(forms.Form):
     """A range of time: from an instant on, until right before another."""
 
-    # `from` is a word of Python's.
+    # `from` is a reserved word in Python.
     locals()["from"] = UTCTimeField(label="From (UTC)")
     to = UTCTimeField(label="Until (UTC)")
 
     def clean(self) -> None:
         start, end = self.cleaned_data.get("from"), self.cleaned_data.get("to")
         if start and end and start >= end:
-            self.add_error("to", "The end of the range is not after its beginning.")
+            self.add_error("to", "The end must be after the start.")
 
 
 class LogListForm(TimeRangeForm):
     q = ExactText(
         max_length=MAX_ID_LENGTH + 2,
         label="User or session",
-        widget=forms.TextInput({"type": "search", "placeholder": "begins with…"}),
-        help_text='In quotes, "abc": exactly',
+        widget=forms.TextInput({"type": "search", "placeholder": "starts with…"}),
+        help_text='Use quotes for an exact match: "abc"',
     )
     user = ExactText(widget=forms.HiddenInput)
     types = TypesField()
@@ -71,23 +75,23 @@ class LogListForm(TimeRangeForm):
 
 
 class ActionListForm(TimeRangeForm):
-    """The members of properties are for links from Insights: they are shown while they are set."""
+    """What the list of actions can be narrowed by; the fields that Insights links with are shown while they are set."""
 
-    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "exactly"}))
+    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "exact user ID"}))
     types = TypesField()
-    viewedId = ExactText(MAX_TEXT_LENGTH, label="Viewed id")
+    viewedId = ExactText(MAX_TEXT_LENGTH, label="Viewed ID")
     pageFrom = ExactText(MAX_TEXT_LENGTH, label="From page")
     pageTo = ExactText(MAX_TEXT_LENGTH, label="To page")
     box = forms.RegexField(
         r"\A-?[0-9]{1,16}(,-?[0-9]{1,16}){3}\Z",
         required=False,
-        label="Clicked within",
+        label="Click area (px)",
         help_text="left, top, right, bottom",
-        error_messages={"invalid": "Four whole numbers: left, top, right, bottom."},
+        error_messages={"invalid": "Enter four whole numbers: left, top, right, bottom."},
     )
-    field_order = ["user", "from", "to", "types", "viewedId", "pageFrom", "pageTo", "box"]
+    field_order = ["user", "from", "to", "types", *TEXT_MEMBERS, "box"]
 
-    detail_fields = ("viewedId", "pageFrom", "pageTo", "box")
+    detail_fields = (*TEXT_MEMBERS, "box")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,7 +100,7 @@ class ActionListForm(TimeRangeForm):
                 self.fields[name].widget = forms.HiddenInput()
 
     def clean_box(self) -> tuple[int, ...]:
-        """The first and the last square across and down, both inclusive, as (left, top, right, bottom)."""
+        """Return the first and the last square across and down, both inclusive, as (left, top, right, bottom)."""
         if not self.cleaned_data["box"]:
             return ()
         left, top, right, bottom = map(int, self.cleaned_data["box"].split(","))
@@ -104,15 +108,15 @@ class ActionListForm(TimeRangeForm):
 
 
 class InsightsForm(forms.Form):
-    """A range of whole days, both inclusive, and what of it; without a range the last DEFAULT_DAYS."""
+    """A range of whole days, both inclusive, a user and types; without a range the last DEFAULT_DAYS."""
 
     locals()["from"] = forms.DateField(
         required=False, label="From (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
     to = forms.DateField(required=False, label="To (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
-    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "everybody"}))
+    user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "all users"}))
     types = TypesField()
-    # Not stripped, and "" is a page of its own: clicks before the session's first navigation.
+    # Not stripped, and "" is a page of its own: the clicks before the session's first navigation.
     page = forms.CharField(required=False, strip=False, max_length=MAX_TEXT_LENGTH, widget=forms.HiddenInput)
 
     def clean(self) -> None:
@@ -127,10 +131,10 @@ class InsightsForm(forms.Form):
             # The comparison needs the days before, and the links the day after.
             _ = days.before, days.bounds
         except (OverflowError, ValueError):
-            self.add_error("from", "No calendar has the days around this range.")
+            self.add_error("from", "This date is out of range.")
             return
         if start > end:
-            self.add_error("to", "The last day is before the first.")
+            self.add_error("to", "The end date is before the start date.")
         elif len(days) > MAX_DAYS:
-            self.add_error("to", f"At most {MAX_DAYS} days: choose a shorter range.")
+            self.add_error("to", f"Choose at most {MAX_DAYS} days.")
         self.cleaned_data["days"] = days

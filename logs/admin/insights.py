@@ -1,12 +1,13 @@
-"""The page of pictures, and the JSON addresses that its script reads."""
+"""The page of charts, and the JSON endpoints that its script reads."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, site
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
@@ -14,22 +15,24 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views import View
 
-from logs.admin.charts import PICTURES, Question
+from logs.admin.base import refuse
+from logs.admin.charts import CHARTS, Question
 from logs.admin.forms import InsightsForm
 from logs.models import Action, ActionType
 from logs.store import rollups
-from logs.store.rollups import Days
+from logs.store.counts import LOOK_BACK
+from logs.store.days import Days
 
 _CACHED_SECONDS = 60
-# A request that finds days not counted yet counts some of them and says how far it came; the page asks again.
-_COUNTING_SECONDS = 1.0
+# A request that finds days not rolled up yet rolls up some of them and says how far it came; the page asks again.
+_SECONDS_OF_PREPARING = 1.0
 
 _TITLES = {
     "activity": "Activity over time",
-    "clicks": "Where was clicked",
-    "flow": "From page to page",
-    "views": "Viewed most",
-    "users": "Busiest users",
+    "clicks": "Click heatmap",
+    "flow": "Top paths",
+    "views": "Most viewed",
+    "users": "Most active users",
 }
 
 
@@ -39,43 +42,51 @@ class _ForViewers(PermissionRequiredMixin):
 
 
 class InsightsView(_ForViewers, View):
-    admin_site: AdminSite | None = None
+    """The page, without its data."""
+
+    admin_site: AdminSite = site
 
     def get(self, request: HttpRequest) -> HttpResponse:
         form = InsightsForm(request.GET)
         question = _question(form, request.GET)
-        shown = InsightsForm(initial=_initial(question)) if question else form
         context = {
             **self.admin_site.each_context(request),
             "title": "Insights",
-            "form": shown,
+            "form": InsightsForm(initial=_initial(question)) if question else form,
             "question": question,
-            "pictures": [(name, title, _address(name, question)) for name, title in _TITLES.items()],
-            "figures_address": _address("figures", question),
+            "charts": [(name, title, _url(name, question)) for name, title in _TITLES.items()] if question else [],
+            "totals_url": _url("totals", question) if question else "",
+            "action_types": ActionType.values,
+            "look_back_hours": round(LOOK_BACK / timedelta(hours=1)),
             "is_store_empty": not Action.objects.exists(),
         }
         return TemplateResponse(request, "admin/logs/insights.html", context)
 
 
 class InsightsDataView(_ForViewers, View):
-    def get(self, request: HttpRequest, picture: str) -> JsonResponse:
-        """Answer a picture's data; 202 with how many days are counted while that takes longer; 400 for a bad range."""
-        if picture not in PICTURES:
+    """The data of one chart."""
+
+    def get(self, request: HttpRequest, chart: str) -> JsonResponse:
+        """Answer a chart's data; 202 with the progress while days are rolled up; 400 for parameters that make no sense.
+
+        chart: one of CHARTS.
+        """
+        if chart not in CHARTS:
             raise Http404
         form = InsightsForm(request.GET)
         question = _question(form, request.GET)
         if question is None:
-            return JsonResponse({"errors": form.errors}, status=400)
+            return refuse(form)
         # Of somebody who was erased nothing may be shown: not even for as long as it is cached.
-        is_about_users = picture == "users" or question.user_id is not None
-        key = "insights:" + hashlib.sha256(repr((picture, question)).encode()).hexdigest()
+        is_about_users = chart == "users" or question.user_id is not None
+        key = "insights:" + hashlib.sha256(repr((chart, question)).encode()).hexdigest()
         data = None if is_about_users else cache.get(key)
         if data is None:
             if question.user_id is None:
-                progress = rollups.prepare(_days_needed(picture, question), _COUNTING_SECONDS)
+                progress = rollups.prepare(_days_needed(chart, question), _SECONDS_OF_PREPARING)
                 if progress.done < progress.total:
                     return JsonResponse(asdict(progress), status=202)
-            data = asdict(PICTURES[picture](question))
+            data = asdict(CHARTS[chart](question))
             if not is_about_users:
                 cache.set(key, data, _CACHED_SECONDS)
         return JsonResponse(data, headers={"Cache-Control": "private, no-store"})
@@ -86,7 +97,7 @@ def _question(form: InsightsForm, query: QueryDict) -> Question | None:
         return None
     chosen = form.cleaned_data
     types = tuple(name for name in ActionType.values if name in chosen["types"]) or tuple(ActionType.values)
-    # An empty page is that of the clicks before any navigation; an absent one is no filter.
+    # An empty page is that of the clicks before the first navigation; an absent one is no filter.
     page = chosen["page"] if "page" in query else None
     return Question(chosen["days"], chosen["user"] or None, types, page)
 
@@ -100,18 +111,17 @@ def _initial(question: Question) -> dict[str, Any]:
     }
 
 
-def _address(picture: str, question: Question | None) -> str:
-    if question is None:
-        return ""
+def _url(chart: str, question: Question) -> str:
+    """Return the URL of a chart's data."""
     query = QueryDict(mutable=True)
     query.update({"from": question.days.first.isoformat(), "to": question.days.last.isoformat()})
     if question.user_id:
         query["user"] = question.user_id
-    query.setlist("types", question.types)
-    if question.page is not None and picture == "clicks":
+    query.setlist("types", list(question.types))
+    if question.page is not None and chart == "clicks":
         query["page"] = question.page
-    return f"{reverse('admin:insights_data', args=[picture])}?{query.urlencode()}"
+    return f"{reverse('admin:insights_data', args=[chart])}?{query.urlencode()}"
 
 
-def _days_needed(picture: str, question: Question) -> Days:
-    return Days(question.days.before.first, question.days.last) if picture == "figures" else question.days
+def _days_needed(chart: str, question: Question) -> Days:
+    return Days(question.days.before.first, question.days.last) if chart == "totals" else question.days

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
@@ -17,7 +17,8 @@ import logs.lib.fields  # noqa: F401  registers begins_with
 from logs.admin.base import ReadOnlyAdmin
 from logs.admin.forms import LogListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import duration, entries, marks, with_text
+from logs.admin.timeline import PAUSE, duration, entries, lanes, with_text
+from logs.lib.text import count_of
 from logs.models import Action, ActionType, Log
 from logs.store import purge
 from logs.store.purge import Erased
@@ -29,15 +30,11 @@ _OTHER_LOGS = 10
 _logs_by_time = Pager(["-first_time", "-id"], time="first_time")
 _actions_by_time = Pager(["time", "id"])
 
-_COUNTS = {
-    ActionType.CLICK: "click_count",
-    ActionType.VIEW: "view_count",
-    ActionType.NAVIGATE: "navigate_count",
-}
-
 
 @admin.register(Log)
 class LogAdmin(ReadOnlyAdmin):
+    """The list of logs, the page of one log, and the deletion of a log or of everything about a user."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -57,7 +54,7 @@ class LogAdmin(ReadOnlyAdmin):
             "Logs",
             form=form,
             page=page,
-            chosen=chosen,
+            action_types=list(ActionType),
             is_narrowed=is_narrowed,
             about=None if is_narrowed else about_how_many(Log),
             is_store_empty=not page.rows and not Log.objects.exists(),
@@ -68,7 +65,7 @@ class LogAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
-        log = _log_or_404(object_id)
+        log = self._log(request, object_id)
         actions = Action.objects.filter(user_id=log.user_id, log_id=log.id)
         page = _actions_by_time.page(with_text(actions), request.GET)
         timeline = []
@@ -82,11 +79,12 @@ class LogAdmin(ReadOnlyAdmin):
             request,
             "Log",
             log=log,
-            counts=[(action_type, getattr(log, column)) for action_type, column in _COUNTS.items()],
+            counts=[(action_type, getattr(log, action_type.counter)) for action_type in ActionType],
             span=duration(log.last_time - log.first_time),
             page=page,
             timeline=timeline,
-            marks=marks(timeline),
+            lanes=lanes(timeline),
+            pause=duration(PAUSE),
             previous_log=others.filter(id__lt=log.id).order_by("-id").first(),
             next_log=others.filter(id__gt=log.id).order_by("id").first(),
             other_logs=others.order_by("-id")[:_OTHER_LOGS],
@@ -95,52 +93,62 @@ class LogAdmin(ReadOnlyAdmin):
         )
         return TemplateResponse(request, "admin/logs/log.html", context)
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         self.require("view_log", "delete_log", request=request)
-        log = _log_or_404(object_id)
+        log = self._log(request, object_id)
         if request.method == "POST":
             erased = purge.delete_log(log.user_id, log.id)
-            return self._done(request, log, f"Log {log.id}", erased)
-        return self._confirmation(request, log, "Delete this log", Erased(1, log.action_count), is_whole_user=False)
+            message = f"Log {log.id} was deleted with {count_of(erased.actions, 'action')}."
+            return self._done(request, log, f"Log {log.id}", message)
+        return self._confirmation(request, log, "Delete log", Erased(1, log.action_count), is_whole_user=False)
 
-    def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponseBase:
+    def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
         """Ask, and then delete everything that is stored of the user of a log."""
         self.require("view_log", "erase_user", request=request)
-        log = _log_or_404(log_id)
+        log = self._log(request, str(log_id))
         if request.method == "POST":
-            return self._done(request, log, "A user", purge.erase_user(log.user_id))
+            erased = purge.erase_user(log.user_id)
+            message = f"The user was erased: {count_of(erased.logs, 'log')}, {count_of(erased.actions, 'action')}."
+            return self._done(request, log, "A user", message)
         stored = purge.what_is_stored_of(log.user_id)
-        return self._confirmation(request, log, "Erase this user", stored, is_whole_user=True)
+        return self._confirmation(request, log, "Erase user", stored, is_whole_user=True)
+
+    def _log(self, request: HttpRequest, object_id: str) -> Log:
+        log: Log = self.get_object(request, object_id)
+        return log
 
     def _confirmation(
         self, request: HttpRequest, log: Log, title: str, stored: Erased, is_whole_user: bool
     ) -> HttpResponse:
-        context = self.context(request, title, log=log, stored=stored, is_whole_user=is_whole_user)
+        context = self.context(
+            request,
+            title,
+            log=log,
+            log_count=count_of(stored.logs, "log"),
+            action_count=count_of(stored.actions, "action"),
+            stored=stored,
+            is_whole_user=is_whole_user,
+        )
         return TemplateResponse(request, "admin/logs/erase.html", context)
 
-    def _done(self, request: HttpRequest, log: Log, what: str, erased: Erased) -> HttpResponse:
-        said = f"{what} was erased: {erased.logs:,} log(s), {erased.actions:,} action(s)."
-        # Without a word of whose they were: the history must not keep what was to be erased.
+    def _done(self, request: HttpRequest, log: Log, name: str, message: str) -> HttpResponse:
+        """Note a deletion in the admin's history and go back to the list.
+
+        Neither text may say whose it was: the history must not keep what was to be erased.
+
+        name: what the history calls the deleted thing.
+        message: what it, and the list, say of the deletion.
+        """
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user=cast(User, request.user),
             content_type=ContentType.objects.get_for_model(Log),
             object_id=str(log.id),
-            object_repr=what,
+            object_repr=name,
             action_flag=DELETION,
-            change_message=said,
+            change_message=message,
         )
-        messages.success(request, said)
+        messages.success(request, message)
         return HttpResponseRedirect(reverse("admin:logs_log_changelist"))
-
-
-def _log_or_404(object_id: str | int) -> Log:
-    try:
-        log = Log.objects.filter(id=int(object_id)).first()
-    except (ValueError, OverflowError):
-        log = None
-    if log is None:
-        raise Http404
-    return log
 
 
 def _narrow(logs: QuerySet[Log], chosen: dict[str, Any]) -> tuple[QuerySet[Log], Q | None]:
@@ -159,12 +167,12 @@ def _narrow(logs: QuerySet[Log], chosen: dict[str, Any]) -> tuple[QuerySet[Log],
         else:
             sift &= _is_hit(chosen["q"], "user_id") | _is_hit(chosen["q"], "session_id")
     if chosen["types"]:
-        sift &= Q(*((f"{_COUNTS[ActionType(name)]}__gt", 0) for name in chosen["types"]), _connector=Q.OR)
+        sift &= Q(*((f"{ActionType(name).counter}__gt", 0) for name in chosen["types"]), _connector=Q.OR)
     return logs, sift or None
 
 
 def _ids_of(text: str) -> set[int]:
-    """The ids of the logs that a search finds, _FEW_HITS and one more at the most of each kind."""
+    """Return the ids of the logs that a search finds, at most _FEW_HITS and one more by each of the two columns."""
     return {
         log_id
         for column in ("user_id", "session_id")

@@ -14,29 +14,33 @@ from django.db import connection, models
 from django.db.models import Max, Q, QuerySet
 from django.http import QueryDict
 
-# No page looks at more rows than this for those of a filter that no index serves.
-ROWS_LOOKED_AT = 50_000
+# No page searches more rows than this for those that match a filter that no index serves.
+MAX_ROWS_SEARCHED = 50_000
 
 
 @dataclass
 class Page:
     """Rows in order, and the query strings of the pages around them, "" where there are none.
 
-    looked_back_to: the time of the last row that was looked at, where ROWS_LOOKED_AT of them did not fill the page.
+    rows_searched: how many rows were searched, where that many did not fill the page; otherwise 0.
+    searched_to: the time of the last one of them.
     """
 
     rows: list[Any]
     first: str = ""
     previous: str = ""
     next: str = ""
-    looked_back_to: datetime | None = None
+    rows_searched: int = 0
+    searched_to: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Pager:
     """Cuts querysets into pages.
 
-    keys: the fields of the order, unique together, `-` for falling ones. time: which of them says how far it looked.
+    keys: the fields of the order, unique together, `-` for falling ones.
+    time: the one of them that says how far a search came.
+    size: rows a page.
     """
 
     keys: Sequence[str]
@@ -47,10 +51,11 @@ class Pager:
     def names(self) -> list[str]:
         return [key.removeprefix("-") for key in self.keys]
 
-    def page(self, rows: QuerySet, query: QueryDict, sift: Q | None = None) -> Page:
+    def page(self, rows: QuerySet[Any], query: QueryDict, sift: Q | None = None) -> Page:
         """Return the page that a query string asks for with `after` or `before`; the first one when it has neither.
 
-        rows: narrowed by what an index serves. sift: what none serves; then a page looks at ROWS_LOOKED_AT rows.
+        rows: narrowed by what an index serves.
+        sift: the conditions that none serves; then a page searches at most MAX_ROWS_SEARCHED rows.
         """
         after, before = self._decode(query.get("after")), self._decode(query.get("before"))
         backward = before is not None and after is None
@@ -59,37 +64,36 @@ class Pager:
         ordered = rows.order_by(*keys)
         if position is not None:
             ordered = ordered.filter(_beyond(keys, self.names, position))
-        last_looked_at = None
+        last_searched = None
         if sift is not None:
-            edge = list(ordered.values_list(*self.names)[ROWS_LOOKED_AT - 1 : ROWS_LOOKED_AT + 1])
+            edge = list(ordered.values_list(*self.names)[MAX_ROWS_SEARCHED - 1 : MAX_ROWS_SEARCHED + 1])
             if len(edge) == 2:
-                last_looked_at, limit = edge
+                last_searched, limit = edge
                 ordered = ordered.filter(_beyond([_flipped(key) for key in keys], self.names, limit))
             ordered = ordered.filter(sift)
         found = list(ordered[: self.size + 1])
         shown = found[: self.size]
-        has_more = len(found) > self.size
-        looked_back_to = None if has_more else last_looked_at
-        far = looked_back_to or (self.position(shown[-1]) if has_more else None)
-        if backward:
-            shown.reverse()
-        page = Page(shown, looked_back_to=looked_back_to and looked_back_to[self.names.index(self.time)])
-        if position is not None:
-            page.first = _query_string(query)
-        near = self.position(shown[-1 if backward else 0]) if shown else position
+        page = Page(shown[::-1] if backward else shown)
         ahead, behind = ("before", "after") if backward else ("after", "before")
         links = {}
-        if far is not None:
-            links[ahead] = _query_string(query, **{ahead: self.encode(far)})
+        if len(found) > self.size:
+            links[ahead] = _query_string(query, **{ahead: self.encode(self.position(shown[-1]))})
+        elif last_searched is not None:
+            page.rows_searched, page.searched_to = MAX_ROWS_SEARCHED, last_searched[self.names.index(self.time)]
+            links[ahead] = _query_string(query, **{ahead: self.encode(last_searched)})
         if position is not None:
+            near = self.position(shown[0]) if shown else position
             links[behind] = _query_string(query, **{behind: self.encode(near)})
+            page.first = _query_string(query)
         page.next, page.previous = links.get("after", ""), links.get("before", "")
         return page
 
     def position(self, row: models.Model) -> Sequence[Any]:
+        """Return where a row stands in the order: its values of the keys."""
         return [getattr(row, name) for name in self.names]
 
     def encode(self, position: Sequence[Any]) -> str:
+        """Return a position as `after` and `before` take it."""
         values = [value.isoformat() if isinstance(value, datetime) else value for value in position]
         return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
@@ -105,13 +109,14 @@ class Pager:
 
 
 def about_how_many(model: type[models.Model]) -> int | None:
-    """About how many rows a table has, without counting them; None when nothing is known yet.
+    """Return about how many rows a table has, without counting them; None when nothing is known yet.
 
     PostgreSQL: what the last ANALYZE found, -1 before it; https://www.postgresql.org/docs/current/catalog-pg-class.html.
     SQLite: the highest id, more than there are where rows were deleted.
     """
     if connection.vendor != "postgresql":
-        return model.objects.aggregate(highest=Max("id"))["highest"]
+        highest: int | None = model._default_manager.aggregate(highest=Max("id"))["highest"]
+        return highest
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
         estimate = cursor.fetchone()[0]
@@ -120,7 +125,7 @@ def about_how_many(model: type[models.Model]) -> int | None:
 
 def _read(name: str, value: object) -> Any:
     if name.endswith("time"):
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(str(value))
         if moment.tzinfo is None:
             raise ValueError("a time without its offset")
         return moment.astimezone(UTC)

@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -106,14 +106,14 @@ def _purge_in_order(selection: Selection) -> Iterator[int]:
         if not batch:
             return
         last = batch[-1][-1]
-        yield _delete_batch([row[:3] for row in batch], {row[3].astimezone(UTC).date() for row in batch})
+        yield _delete_batch([row[:3] for row in batch], [row[3] for row in batch])
         if connection.vendor == "sqlite":
             time.sleep(_PAUSE_SECONDS)
 
 
-def _delete_batch(batch: Sequence[tuple[str, int, int]], days: Iterable[date]) -> int:
+def _delete_batch(batch: Sequence[tuple[str, int, int]], times: Iterable[datetime]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        rollups.forget(days)
+        rollups.forget(times)
         _lock_logs(cursor, batch)
         # Only now is it certain that no writer is at work on these logs.
         actions = given({"user_id": user_id, "id": action_id} for user_id, _, action_id in batch)

@@ -103,7 +103,7 @@ def _log_columns(log: tuple[LogKey, Sequence[ActionRow]]) -> tuple[str | int, ..
 
 
 def _stale_days(actions: ActionsByLog) -> Sequence[date]:
-    return rollups.stale_days(action.time for its in actions.values() for action in its)
+    return rollups.days_made_stale(action.time for its in actions.values() for action in its)
 
 
 def _sqlite_time(time: datetime) -> str:

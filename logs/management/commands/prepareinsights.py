@@ -1,30 +1,61 @@
-"""Count the days that Insights will be asked for, so that nobody waits for it: say, every night."""
+"""Roll up days ahead, so that nobody who opens Insights waits for it."""
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
-from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from logs.management.base import MaintenanceCommand, count_argument
 from logs.store import rollups
+from logs.store.days import MAX_DAYS, Days
+
+_LONGEST = 10_000
+
+_HELP = """\
+Roll up the days that are new or stale, so that Insights shows them at once; without it, whoever asks for them waits.
+
+Run it every night, after 01:00 UTC, when yesterday is over. Stale days before those of --days are brought up to date,
+too. Each day is a transaction of its own.
+"""
+_EXAMPLES = """\
+  manage.py prepareinsights
+  manage.py prepareinsights --days 365
+"""
 
 
-class Command(BaseCommand):
-    # Who may call the API is not the matter of a command.
-    requires_system_checks = [Tags.models]
-    help = "Count the days that are new or changed for Insights, which otherwise does so when it is asked for them."
+class Command(MaintenanceCommand):
+    help = _HELP
+    examples = _EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--days", type=int, default=rollups.MAX_DAYS, help=f"how many days back (default: {rollups.MAX_DAYS})"
+            "--days",
+            type=_days_argument,
+            default=MAX_DAYS,
+            metavar="N",
+            help=f"how many days back, 1 to {_LONGEST:,} (default: {MAX_DAYS})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["days"] <= 10_000:
-            raise CommandError("--days must be 1 to 10000.")
         today = timezone.now().date()
-        progress = rollups.prepare(rollups.Days(today - timedelta(days=options["days"] - 1), today))
-        self.stdout.write(f"{progress.total} days are counted.")
+        due = rollups.due_days(Days(today - timedelta(days=options["days"] - 1), today))
+        older = [day for day in rollups.stale_days() if day not in set(due)]
+        with self.progress("prepareinsights", "days", len(due) + len(older)) as progress:
+            for day in due:
+                rollups.roll_up(day)
+                progress.advance()
+            for day in older:
+                rollups.refresh(day)
+                progress.advance()
+        self.stdout.write(f"Brought up to date: {progress.count:,} days.")
+
+
+def _days_argument(text: str) -> int:
+    days = count_argument(text)
+    if days > _LONGEST:
+        raise ArgumentTypeError(f"at most {_LONGEST:,} days")
+    return days

@@ -1,4 +1,4 @@
-// Fills the page of Insights: asks for each picture's data, draws it, and shows the same figures as words and a table.
+// Fills the page of Insights: asks for each chart's data, draws it, and shows the same numbers in a sentence and a table.
 'use strict';
 
 (() => {
@@ -9,7 +9,7 @@
     const {colours, option, link, height} = window.logsCharts;
     const number = new Intl.NumberFormat('en');
     const drawn = new Map();
-    const ask_again_after = 300;
+    const askAgainAfter = 300;
 
     const element = (name, properties = {}, children = []) => {
         const made = Object.assign(document.createElement(name), properties);
@@ -18,23 +18,33 @@
     };
     const shown = (value) => (typeof value === 'number' ? number.format(value) : value === '' ? '(none)' : value);
 
+    // The sentences of the store's error body, or the status of an answer from elsewhere, such as a proxy.
+    async function reason(answer) {
+        try {
+            const {detail, errors} = await answer.json();
+            return errors.length ? errors.map((error) => `${error.parameter}: ${error.detail}`).join(' ') : detail;
+        } catch {
+            return `The server answered with status ${answer.status}.`;
+        }
+    }
+
     async function load(section) {
         const state = section.querySelector('.state');
         section.dataset.state = 'loading';
         for (;;) {
             const answer = await fetch(section.dataset.source, {headers: {Accept: 'application/json'}});
             if (answer.redirected) {
-                throw new Error('You are no longer logged in. Reload the page to log in again.');
+                throw new Error('You have been logged out. Reload the page to log in again.');
             }
             if (answer.status === 200) {
                 return answer.json();
             }
             if (answer.status !== 202) {
-                throw new Error(`The store answered with status ${answer.status}.`);
+                throw new Error(await reason(answer));
             }
             const {done, total} = await answer.json();
-            state.textContent = `Counting days that are new or changed: ${done} of ${total} are ready…`;
-            await new Promise((resolve) => setTimeout(resolve, ask_again_after));
+            state.textContent = `Preparing the data: ${done} of ${total} days are ready…`;
+            await new Promise((resolve) => setTimeout(resolve, askAgainAfter));
         }
     }
 
@@ -59,7 +69,7 @@
         section.querySelector('.tiles').replaceChildren(...data.rows.map(([name, value, before, change], index) => {
             const link = element('a', {href: data.links[index], textContent: number.format(value)});
             const compared = element('span', {className: 'change', textContent: change});
-            compared.title = `${number.format(before)} from ${data.more.rangeBefore}`;
+            compared.title = `Previous period (${data.more.periodBefore}): ${number.format(before)}`;
             return element('li', {}, [element('span', {className: 'name', textContent: name}), link, compared]);
         }));
     }
@@ -73,30 +83,30 @@
         }
         for (const [name, count] of offered) {
             select.append(element('option', {
-                value: `=${name}`, textContent: `${name || '(before any navigation)'} · ${number.format(count)}`,
+                value: `=${name}`, textContent: `${name || '(before the first navigation)'} · ${number.format(count)}`,
             }));
         }
         select.value = typeof chosen === 'string' ? `=${chosen}` : '*';
         select.addEventListener('change', () => {
-            const address = new URL(window.location);
-            address.searchParams.delete('page');
+            const url = new URL(window.location);
+            url.searchParams.delete('page');
             if (select.value !== '*') {
-                address.searchParams.set('page', select.value.slice(1));
+                url.searchParams.set('page', select.value.slice(1));
             }
-            address.hash = 'clicks';
-            window.location.assign(address);
+            url.hash = 'clicks';
+            window.location.assign(url);
         });
     }
 
     function draw(section, data) {
-        const frame = section.querySelector('.chart');
+        const frame = section.querySelector('.plot');
         frame.style.height = `${height(section.id, data)}px`;
         const chart = window.echarts.init(frame, null, {renderer: 'canvas'});
-        const paint = () => chart.setOption(option[section.id](data, colours()), {notMerge: true});
+        const paint = () => chart.setOption(option[section.id](data, colours(), frame.clientWidth), {notMerge: true});
         chart.on('click', (event) => {
-            const address = link(section.id, event, data);
-            if (address) {
-                window.location.assign(address);
+            const url = link(section.id, event, data);
+            if (url) {
+                window.location.assign(url);
             }
         });
         drawn.set(section.id, {chart, paint});
@@ -118,7 +128,7 @@
             }
             if (data.rows.length) {
                 section.querySelector('.table .results').append(table(data));
-                if (section.id === 'figures') {
+                if (section.id === 'totals') {
                     tiles(section, data);
                 } else {
                     await draw(section, data);
@@ -126,7 +136,7 @@
             }
         } catch (error) {
             section.dataset.state = 'failed';
-            state.textContent = `This could not be shown. ${error.message}`;
+            state.textContent = `This chart could not be loaded. ${error.message}`;
         }
     }
 
@@ -135,14 +145,17 @@
     }
 
     async function start() {
-        const [figures, ...pictures] = page.querySelectorAll('.picture');
-        // First and alone: it needs the most days, which are then counted for the others too.
-        await show(figures);
-        await Promise.all(pictures.map(show));
+        const [totals, ...charts] = page.querySelectorAll('.chart');
+        // First and alone: they need the most days, which are then ready for the charts, too.
+        await show(totals);
+        await Promise.all(charts.map(show));
         page.dataset.ready = 'true';
     }
 
-    window.addEventListener('resize', () => drawn.forEach(({chart}) => chart.resize()));
+    window.addEventListener('resize', () => drawn.forEach(({chart, paint}) => {
+        chart.resize();
+        paint();
+    }));
     window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
     new MutationObserver(repaint).observe(document.documentElement, {attributeFilter: ['data-theme']});
     start();

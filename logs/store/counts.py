@@ -1,0 +1,325 @@
+"""What happened in a range of days (UTC), as typed rows: read from the rollups of the days that are over, and from the
+actions themselves for the days that are not, and for a single user.
+
+The days that are over must have been prepared: see logs.store.rollups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BigIntegerField, F, Func
+from django.db.models.sql.compiler import SQLCompiler
+
+from logs.models import ActionType, RollupKind
+from logs.store.days import Days
+
+# Clicks are counted in squares of so many pixels.
+CELL_SIZE = 20
+# How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
+LOOK_BACK = timedelta(hours=6)
+
+
+class ActivityRow(NamedTuple):
+    """How many actions of a type an hour of a day had."""
+
+    day: date
+    hour: int
+    type: ActionType
+    total: int
+
+
+class FlowRow(NamedTuple):
+    """How often users went from one page to another."""
+
+    page_from: str
+    page_to: str
+    total: int
+
+
+class NameRow(NamedTuple):
+    """How often a name came up: an ID that was viewed, a user or a page."""
+
+    name: str
+    total: int
+
+
+class CellRow(NamedTuple):
+    """How many clicks a square had; x and y are counted in squares, not in pixels."""
+
+    x: int
+    y: int
+    total: int
+
+
+class Clicks(NamedTuple):
+    """The pages and the squares with the most clicks, most first.
+
+    The page "" stands for the clicks before a session's first navigation.
+    """
+
+    pages: list[NameRow]
+    cells: list[CellRow]
+
+
+def activity(days: Days, types: Sequence[str], user_id: str | None = None) -> list[ActivityRow]:
+    """Count the actions of each hour and type; hours without any have no row.
+
+    types: the types to count, at least one.
+    user_id: count this user's actions alone.
+    """
+    rows = _counted(RollupKind.ACTIVITY, days, ["day", "x", "label"], user_id, _Types("label", types))
+    return [ActivityRow(_as_date(day), hour, ActionType(name), int(count)) for day, hour, name, count in rows]
+
+
+def totals(days: Days, types: Sequence[str], user_id: str | None = None) -> dict[ActionType, int]:
+    """Count the actions of each type; a type without any is absent. The arguments are those of activity."""
+    rows = _counted(RollupKind.ACTIVITY, days, ["label"], user_id, _Types("label", types))
+    return {ActionType(name): int(count) for name, count in rows}
+
+
+def active_users(days: Days, types: Sequence[str]) -> int:
+    """Count the users with an action of one of the types."""
+    rows, parameters = _rows(RollupKind.USERS, days, None)
+    where, names = _Types("other", types).where()
+    with _quick_plans(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(DISTINCT label) FROM ({rows}) AS counts {where}", [*parameters, *names])
+        return int(cursor.fetchone()[0])
+
+
+def flows(days: Days, user_id: str | None, limit: int) -> list[FlowRow]:
+    """Return the paths from page to page that were taken most often, most first.
+
+    user_id: of this user alone; None is everybody.
+    limit: at most so many rows.
+    """
+    rows = _counted(RollupKind.FLOW, days, ["label", "other"], user_id, limit=limit)
+    return [FlowRow(page_from, page_to, int(count)) for page_from, page_to, count in rows]
+
+
+def top_views(days: Days, user_id: str | None, limit: int) -> list[NameRow]:
+    """Return the IDs that were viewed most often, most first. The arguments are those of flows."""
+    rows = _counted(RollupKind.VIEWS, days, ["label"], user_id, limit=limit)
+    return [NameRow(name, int(count)) for name, count in rows]
+
+
+def top_users(days: Days, types: Sequence[str], user_id: str | None, limit: int) -> list[NameRow]:
+    """Return the users with the most actions of some types, most first; arguments as of activity and flows."""
+    rows = _counted(RollupKind.USERS, days, ["label"], user_id, _Types("other", types), limit)
+    return [NameRow(name, int(count)) for name, count in rows]
+
+
+def clicks(days: Days, user_id: str | None, page: str | None, max_pages: int, max_cells: int) -> Clicks:
+    """Return the pages and the squares with the most clicks.
+
+    In one statement: to infer the pages of an open day's clicks takes longer than all the rest.
+
+    user_id: of this user alone; None is everybody.
+    page: the squares of this page alone; None is all pages, one over the other.
+    """
+    rows, parameters = _rows(RollupKind.CLICKS, days, user_id)
+    where = "" if page is None else "WHERE label = %s"
+    with _quick_plans(), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH counts AS MATERIALIZED (
+                SELECT label, x, y, SUM(count) AS count FROM ({rows}) AS every GROUP BY 1, 2, 3
+            )
+            SELECT * FROM (
+                SELECT 1 AS is_page, label, 0 AS x, 0 AS y, SUM(count) AS total FROM counts
+                GROUP BY label ORDER BY 5 DESC, 2 LIMIT {max_pages:d}
+            ) AS pages
+            UNION ALL SELECT * FROM (
+                SELECT 0 AS is_page, '' AS label, x, y, SUM(count) AS total FROM counts {where}
+                GROUP BY x, y ORDER BY 5 DESC, 3, 4 LIMIT {max_cells:d}
+            ) AS cells
+            """,
+            [*parameters, *([] if page is None else [page])],
+        )
+        found = cursor.fetchall()
+    return Clicks(
+        pages=[NameRow(label, int(total)) for is_page, label, _, _, total in found if is_page],
+        cells=[CellRow(x, y, int(total)) for is_page, _, x, y, total in found if not is_page],
+    )
+
+
+def write_rollups(day: date) -> None:
+    """Count the actions of a day and store that as its rollups, of which there must be none yet."""
+    with _quick_plans(), connection.cursor() as cursor:
+        for kind in RollupKind:
+            sql, parameters = _select(kind, Days(day, day), None)
+            cursor.execute(
+                "INSERT INTO logs_rollup (day, kind, label, other, x, y, count)"
+                f" SELECT day, %s, label, other, x, y, count FROM ({sql}) AS counted",
+                [kind.value, *parameters],
+            )
+
+
+class ClickCell(Func):
+    """The square that a click is in, across or down; NULL for what is no click.
+
+    member: `locationX` for across, `locationY` for down.
+    """
+
+    output_field = BigIntegerField()
+
+    def __init__(self, member: str) -> None:
+        super().__init__(F("type"), F("properties"))
+        self.member = member
+
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
+        (type_sql, _), (properties_sql, _) = map(compiler.compile, self.get_source_expressions())
+        return _cell(type_sql, properties_sql, self.member), ()
+
+
+class _Types(NamedTuple):
+    """The types to count, and the column of the rows that holds them."""
+
+    column: str
+    names: Sequence[str]
+
+    def where(self) -> tuple[str, list[str]]:
+        return f"WHERE {self.column} IN ({', '.join(['%s'] * len(self.names))})", list(self.names)
+
+
+def _counted(
+    kind: RollupKind,
+    days: Days,
+    columns: Sequence[str],
+    user_id: str | None,
+    types: _Types | None = None,
+    limit: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """Return each combination of some columns with its count; with a limit the highest counts, highest first."""
+    rows, parameters = _rows(kind, days, user_id)
+    where, names = types.where() if types else ("", [])
+    group = ", ".join(columns)
+    ending = "" if limit is None else f"ORDER BY total DESC, {group} LIMIT {limit:d}"
+    with _quick_plans(), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {group}, SUM(count) AS total FROM ({rows}) AS counts {where} GROUP BY {group} {ending}",
+            [*parameters, *names],
+        )
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+@contextmanager
+def _quick_plans() -> Iterator[None]:
+    """Keep PostgreSQL from compiling a query for longer than it takes to run."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off")
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        yield
+
+
+def _as_date(value: date | str) -> date:
+    # SQLite has no dates.
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
+    """SQL for the rollups of the days that are over, and the counts of the rest; of one user, for the counts alone."""
+    if user_id is not None:
+        return _select(kind, days, user_id)
+    over, rest = days.split()
+    rolled_up = "SELECT day, label, other, x, y, count FROM logs_rollup WHERE kind = %s AND day BETWEEN %s AND %s"
+    parameters: list[Any] = [kind.value, over.first, over.last]
+    if not len(rest):
+        return rolled_up, parameters
+    counted, more = _select(kind, rest, None)
+    return f"{rolled_up} UNION ALL SELECT * FROM ({counted}) AS counted", parameters + more
+
+
+def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
+    """SQL that counts the actions of some days, of one user or of everybody, as the rollups of a kind."""
+    start, end = days.bounds
+    look_back = start - min(LOOK_BACK, start - datetime.min.replace(tzinfo=UTC))
+    adapt = connection.ops.adapt_datetimefield_value
+    fragments = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
+    names = {
+        **fragments,
+        "owner": "AND user_id = %s" if user_id is not None else "",
+        "x": _cell("type", "properties", "locationX"),
+        "y": _cell("type", "properties", "locationY"),
+    }
+    user = [] if user_id is None else [user_id]
+    if kind is RollupKind.CLICKS:
+        return _CLICKS.format(**names), [adapt(look_back), adapt(end), *user, adapt(start)]
+    return _SELECTS[kind].format(**names), [adapt(start), adapt(end), *user]
+
+
+def _cell(type_column: str, properties_column: str, member: str) -> str:
+    """SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
+    text = f"({properties_column} ->> '{member}')"
+    if connection.vendor != "postgresql":
+        return f"(CASE WHEN {type_column} = 'CLICK' THEN CAST(floor({text} / {CELL_SIZE}.0) AS INTEGER) END)"
+    # Any number of JSON may stand there: a float8 can't hold 1e-400, nor a numeric 1e-20000.
+    return f"""(CASE WHEN {type_column} <> 'CLICK' THEN NULL
+        WHEN {text} !~ '[eE]' THEN floor(left({text}, 40)::float8 / {CELL_SIZE})
+        WHEN {text} ~ '^[^eE]{{1,40}}[eE][+-]?[0-9]{{1,3}}$' THEN floor({text}::numeric / {CELL_SIZE})
+        ELSE 0 END)::bigint"""
+
+
+# What the two databases spell differently; SQLite keeps a time as text in UTC.
+_POSTGRESQL = {
+    "day": "(time AT TIME ZONE 'UTC')::date",
+    "hour": "extract(hour FROM time AT TIME ZONE 'UTC')::bigint",
+    "zero": "0::bigint",
+    "none": "''::text",
+}
+_SQLITE = {
+    "day": "substr(time, 1, 10)",
+    "hour": "CAST(substr(time, 12, 2) AS INTEGER)",
+    "zero": "0",
+    "none": "''",
+}
+
+_FROM = "FROM logs_action WHERE time >= %s AND time < %s {owner}"
+_SELECTS = {
+    # label: the type; x: the hour.
+    RollupKind.ACTIVITY: "SELECT {day} AS day, type AS label, {none} AS other, {hour} AS x, {zero} AS y,"
+    f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 4",
+    # label: the id that was viewed.
+    RollupKind.VIEWS: "SELECT {day} AS day, properties ->> 'viewedId' AS label, {none} AS other, {zero} AS x,"
+    f" {{zero}} AS y, COUNT(*) AS count {_FROM} AND type = '{ActionType.VIEW.value}' GROUP BY 1, 2",
+    # label: the page left; other: the page reached.
+    RollupKind.FLOW: "SELECT {day} AS day, properties ->> 'pageFrom' AS label, properties ->> 'pageTo' AS other,"
+    f" {{zero}} AS x, {{zero}} AS y, COUNT(*) AS count"
+    f" {_FROM} AND type = '{ActionType.NAVIGATE.value}' GROUP BY 1, 2, 3",
+    # label: the user; other: the type.
+    RollupKind.USERS: "SELECT {day} AS day, user_id AS label, type AS other, {zero} AS x, {zero} AS y,"
+    f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 3",
+}
+# label: the page reached by the session's last NAVIGATE before the click, "" where there is none; x, y: the cell.
+_CLICKS = f"""
+    SELECT {{day}} AS day, COALESCE(page, '') AS label, {{none}} AS other, {{x}} AS x, {{y}} AS y, COUNT(*) AS count
+    FROM (
+        SELECT time, type, properties, MAX(arrived_at) OVER (PARTITION BY log_id, visit) AS page
+        FROM (
+            SELECT log_id, time, type, properties,
+                CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN properties ->> 'pageTo' END AS arrived_at,
+                COUNT(CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN 1 END)
+                    OVER (PARTITION BY log_id ORDER BY time, id) AS visit
+            {_FROM} AND type <> '{ActionType.VIEW.value}'
+        ) AS visits
+    ) AS clicks
+    WHERE type = '{ActionType.CLICK.value}' AND time >= %s
+    GROUP BY 1, 2, 4, 5
+"""
