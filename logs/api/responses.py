@@ -15,7 +15,7 @@ from logs.api.pagination import Cursor
 from logs.api.query import LogQuery
 from logs.api.renderers import JSONRenderer, render
 from logs.lib.transactions import snapshot
-from logs.store.read import ROWS_AT_ONCE
+from logs.store.read import ROWS_AT_ONCE, stream
 
 
 def logs_response(request: Request, query: LogQuery, renderer: JSONRenderer) -> HttpResponseBase:
@@ -31,17 +31,17 @@ def logs_response(request: Request, query: LogQuery, renderer: JSONRenderer) -> 
         if _is_known(request, headers["ETag"]):
             return HttpResponseNotModified(headers=headers)
         return HttpResponse(body, content_type=renderer.media_type, headers=headers)
-    stream = LogStream(query, renderer)
+    answer = LogStream(query, renderer)
     if query.user_id is not None:
-        headers["ETag"] = _etag(query, renderer, repr(stream.page).encode())
+        headers["ETag"] = _etag(query, renderer, repr(answer.page).encode())
         if _is_known(request, headers["ETag"]):
-            stream.close()
+            answer.close()
             return HttpResponseNotModified(headers=headers)
-    if stream.page is not None and stream.page.last_id is not None:
-        cursor = Cursor(query.order, stream.page.last_id)
+    if answer.page is not None and answer.page.last_id is not None:
+        cursor = Cursor(query.order, answer.page.last_id)
         headers["Link"] = f'<{_with_parameter(request, "cursor", cursor.encode())}>; rel="next"'
-    stream.start()
-    return StreamingHttpResponse(stream, content_type=renderer.media_type, headers=headers)
+    answer.start()
+    return StreamingHttpResponse(answer, content_type=renderer.media_type, headers=headers)
 
 
 class LogStream:
@@ -54,7 +54,7 @@ class LogStream:
         with ExitStack() as stack:
             stack.enter_context(snapshot())
             self.page = query.page() if query.limit is not None or query.user_id is not None else None
-            records = query.records(self.page).iterator(chunk_size=ROWS_AT_ONCE)
+            records = stack.enter_context(closing(stream(query.records(self.page))))
             self._chunks = stack.enter_context(closing(render(records, renderer.layout)))
             self.close = stack.pop_all().close
 
