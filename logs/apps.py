@@ -7,3 +7,6 @@ class LogsConfig(AppConfig):
     name = "logs"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Logs"
+
+    def ready(self) -> None:
+        from logs.lib import checks  # noqa: F401  registers them

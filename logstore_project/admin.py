@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
 
 from logs.access.addresses import client_address
-from logs.access.rates import Rate, seconds_to_wait
+from logs.access.rates import seconds_to_wait
 from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
 
@@ -57,7 +57,7 @@ class LogStoreAdminSite(admin.AdminSite):
         Every attempt counts, whatever the user's name: guessing many names is no cheaper, and nobody can lock an admin
         out from another address.
         """
-        rate = Rate.parse(settings.LOGSTORE_RATE_LOGIN)
+        rate = settings.LOGSTORE_RATE_LOGIN
         if request.method == "POST" and rate is not None:
             seconds = seconds_to_wait("login", client_address(request), rate, or_in_process=True)
             if seconds:

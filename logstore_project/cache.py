@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.core.cache.backends.redis import RedisCache
 from redis import RedisError
 
 TIMEOUT_SECONDS = 0.25
@@ -16,56 +16,49 @@ PAUSE_SECONDS = 10
 
 logger = logging.getLogger(__name__)
 
-# For each server that was away, the time of the next attempt; known to all threads, each of which has its own client.
+# For each server that was away, the time of the next attempt; known to all threads, each of which has its own cache.
 _next_attempt: dict[str, float] = {}
 
 
-def _forgiving(method: Callable[..., Any], when_away: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(client: ForgivingClient, *args: Any) -> Any:
-        server = client._servers[0]
-        if time.monotonic() < _next_attempt.get(server, 0):
-            return when_away(*args)
-        try:
-            return method(client, *args)
-        except (RedisError, OSError) as error:
-            _next_attempt[server] = time.monotonic() + PAUSE_SECONDS
-            logger.warning("cache away, next attempt in %d s: %s", PAUSE_SECONDS, type(error).__name__)
-            return when_away(*args)
-
-    return call
-
-
-def _no_such_key(*args: Any) -> None:
-    raise ValueError("cache away")
-
-
-class ForgivingClient(RedisCacheClient):
-    """Like an empty cache that forgets at once while Redis is away, which is then asked only now and then."""
-
-    get = _forgiving(RedisCacheClient.get, lambda key, default: default)
-    get_many = _forgiving(RedisCacheClient.get_many, lambda keys: {})
-    has_key = _forgiving(RedisCacheClient.has_key, lambda key: False)
-    add = _forgiving(RedisCacheClient.add, lambda key, value, timeout: False)
-    set = _forgiving(RedisCacheClient.set, lambda key, value, timeout: None)
-    set_many = _forgiving(RedisCacheClient.set_many, lambda data, timeout: None)
-    touch = _forgiving(RedisCacheClient.touch, lambda key, timeout: False)
-    delete = _forgiving(RedisCacheClient.delete, lambda key: False)
-    delete_many = _forgiving(RedisCacheClient.delete_many, lambda keys: None)
-    clear = _forgiving(RedisCacheClient.clear, lambda: False)
-    incr = _forgiving(RedisCacheClient.incr, _no_such_key)
-
-
 class ForgivingRedisCache(RedisCache):
-    """Django's Redis cache, without which the store goes on serving."""
+    """Django's Redis cache, which while Redis is away is like an empty one, and asks it only now and then.
 
-    def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
-        super().__init__(server, params)
-        self._class = ForgivingClient
-        self._options = {
+    That holds for the methods that the store calls: get, set, add and incr.
+    """
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        options = {
             "socket_connect_timeout": TIMEOUT_SECONDS,
             "socket_timeout": TIMEOUT_SECONDS,
             # An idle connection that something between has dropped is found here, not by a request.
             "health_check_interval": 30,
-            **self._options,
+            **params.get("OPTIONS", {}),
         }
+        super().__init__(server, {**params, "OPTIONS": options})
+        self._server = server
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        return self._ask(super().get, key, default, version, when_away=default)
+
+    def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        self._ask(super().set, key, value, timeout, version, when_away=None)
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return bool(self._ask(super().add, key, value, timeout, version, when_away=False))
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        """Raises ValueError for a key that is not there, as each is while Redis is away."""
+        count = self._ask(super().incr, key, delta, version, when_away=None)
+        if count is None:
+            raise ValueError("cache away")
+        return int(count)
+
+    def _ask(self, method: Callable[..., Any], *arguments: Any, when_away: Any) -> Any:
+        if time.monotonic() < _next_attempt.get(self._server, 0):
+            return when_away
+        try:
+            return method(*arguments)
+        except (RedisError, OSError) as error:
+            _next_attempt[self._server] = time.monotonic() + PAUSE_SECONDS
+            logger.warning("cache away, next attempt in %d s: %s", PAUSE_SECONDS, type(error).__name__)
+            return when_away

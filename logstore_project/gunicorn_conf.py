@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from gunicorn.app.base import Arbiter
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from logstore_project.env import env
@@ -34,10 +34,10 @@ limit_request_line = 8190
 control_socket_disable = True
 logger_class = "logstore_project.gunicorn_log.GunicornLogger"
 
-# Where the workers add up their figures; what an earlier start counted is not kept.
-_FIGURES, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"
-if not os.environ.get(_FIGURES):
-    os.environ[_FIGURES] = tempfile.mkdtemp(prefix=_OURS)
+# Where the workers add up their metrics; what an earlier start counted is not kept.
+_METRICS, _OURS = "PROMETHEUS_MULTIPROC_DIR", "logstore-metrics-"
+if not os.environ.get(_METRICS):
+    os.environ[_METRICS] = tempfile.mkdtemp(prefix=_OURS)
 
 
 def when_ready(server: Arbiter) -> None:
@@ -51,9 +51,9 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
     # Not before there is a directory: what it imports looks for one.
     from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(worker.pid)
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Arbiter) -> None:
-    if Path(os.environ[_FIGURES]).name.startswith(_OURS):
-        shutil.rmtree(os.environ[_FIGURES], ignore_errors=True)
+    if Path(os.environ[_METRICS]).name.startswith(_OURS):
+        shutil.rmtree(os.environ[_METRICS], ignore_errors=True)

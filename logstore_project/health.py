@@ -35,20 +35,19 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
-urlpatterns = [path("healthz", healthz), path("readyz", readyz)]
+_VIEWS = {"healthz": healthz, "readyz": readyz}
+urlpatterns = [path(name, view) for name, view in _VIEWS.items()]
 
 
 class HealthMiddleware:
-    """Answers the health addresses ahead of the checks of host and scheme: a load balancer may ask by IP over HTTP."""
+    """Answers the health checks ahead of those of host and scheme: a load balancer may ask by IP over HTTP."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        for pattern in urlpatterns:
-            if request.path_info == f"/{pattern.pattern}":
-                return pattern.callback(request)
-        return self.get_response(request)
+        view = _VIEWS.get(request.path_info.removeprefix("/"), self.get_response)
+        return view(request)
 
 
 def _answer_read(request: HttpRequest) -> HttpResponse | None:

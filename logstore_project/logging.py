@@ -1,7 +1,8 @@
 """Log lines: for people or as JSON, with the id of the request they belong to, and without anything personal.
 
 What a message, an exception or a record's extras say may come from a request, so that a line never holds the text of an
-exception (a database quotes rows in it), nor extras other than the ones named here (Django adds the request itself).
+exception (a database quotes rows in it), Django's own words about a request (they quote its path, Host, Origin and
+Referer), nor extras other than the ones named here (Django adds the request itself).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 from contextvars import ContextVar
+from http.client import responses
 from types import TracebackType
 
 REQUEST_EXTRAS = ("method", "path", "status", "duration_ms")
@@ -27,7 +29,7 @@ _hide_keys = re.compile(r"ls_[0-9a-f]{12}_[A-Za-z0-9_-]+").sub
 class ConsoleFormatter(logging.Formatter):
     """`TIME LEVEL LOGGER [REQUEST ID] MESSAGE`, times in UTC; the frames of an exception on the lines after it."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -79,9 +81,16 @@ FORMATTERS = {"console": ConsoleFormatter, "json": JSONFormatter}
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message without the path that Django ends its own with: a path may name somebody."""
-    path = getattr(getattr(record, "request", None), "path", "")
-    return record.getMessage().removesuffix(f": {path}")
+    """The message; where Django tells of a request, only what it would say of any such request."""
+    area, _, kind = record.name.rpartition(".")
+    if record.name == "django.security.csrf" and isinstance(record.args, tuple) and record.args:
+        # "Referer checking failed - https://... does not match any trusted origins."
+        return f"Forbidden: {str(record.args[0]).partition(' - ')[0]}"
+    if area == "django.security":
+        return f"Refused: {kind}"
+    if hasattr(record, "request") and hasattr(record, "status_code"):
+        return responses.get(record.status_code, str(record.status_code))
+    return record.getMessage()
 
 
 class WithoutRequests(logging.Filter):

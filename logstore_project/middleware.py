@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its figures."""
+"""Around every request: its id, its line in the log, its metrics, the form of its errors, the size of its form."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
 from django.db import Error
 from django.dispatch import receiver
-from django.http import FileResponse, HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import FileResponse, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 from django.urls import Resolver404, resolve
 
-from logs.api.exceptions import error_response
+from logs.api.exceptions import answer_exception, bad_request, error_response
 from logs.lib import metrics
 from logs.lib.errors import ErrorCode
 from logstore_project.logging import NO_REQUEST, request_id
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
+LOGS = "logs"
+# The first part of the paths where programs call, and every error has the contract's body.
+API = (LOGS, "stats", "healthz", "readyz", "metrics", "schema")
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
 
 _is_harmless = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -33,7 +39,7 @@ logger = logging.getLogger("logstore.access")
 class RequestMiddleware:
     """Gives the request an id, the caller's own X-Request-ID if that is short and harmless, and notes its end."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -42,12 +48,16 @@ class RequestMiddleware:
         request_id.set(given if _is_harmless(given) else uuid.uuid4().hex)
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id.get()
+        if request.method == "HEAD" and isinstance(response, HttpResponse):
+            # Django leaves the body to the server, and gunicorn warns of each.
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            response.content = b""
 
         def finish() -> None:
             _note(request, response.status_code, time.perf_counter() - started)
 
-        if response.streaming and not isinstance(response, FileResponse):
-            response.streaming_content = _Watched(response.streaming_content, finish)
+        if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+            response.streaming_content = _Watched(iter(response), finish)
         else:
             finish()
         return response
@@ -76,15 +86,15 @@ class _Watched:
 
 def _note(request: HttpRequest, status: int, seconds: float) -> None:
     method = request.method if request.method in METHODS else "other"
-    address = _address(request)
-    metrics.REQUESTS.labels(method, address, status).inc()
-    metrics.REQUEST_SECONDS.labels(method, address).observe(seconds)
-    line = {"method": method, "path": address, "status": status, "duration_ms": round(seconds * 1000, 1)}
+    route = _route(request)
+    metrics.REQUESTS.labels(method, route, status).inc()
+    metrics.REQUEST_SECONDS.labels(method, route).observe(seconds)
+    line = {"method": method, "path": route, "status": status, "duration_ms": round(seconds * 1000, 1)}
     logger.info("%s %s %s %s ms", *line.values(), extra=line)
 
 
-def _address(request: HttpRequest) -> str:
-    """Return the path as the route that it matched, which names its parameters and not what they are."""
+def _route(request: HttpRequest) -> str:
+    """Return the route that the path matched, which names its parameters and not what they are."""
     static = f"/{settings.STATIC_URL.strip('/')}/"
     if request.path.startswith(static):
         return static
@@ -94,22 +104,59 @@ def _address(request: HttpRequest) -> str:
         return "unknown"
 
 
-_code_by_status = {code.status: code for code in reversed(ErrorCode)}
+# A 400 that is not the store's own is Django's, about a Host or a query.
+_code_by_status = {code.status: code for code in reversed(ErrorCode)} | {400: ErrorCode.INVALID_PARAMETER}
 
 
 class ErrorBodyMiddleware:
-    """Gives an error without a body, such as the 405 of an address that only takes POST, the body of its status."""
+    """Gives an error that has no body, such as Django's own 405, that of its status; a page about it, in the API, too.
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    Such pages are Django's with DEBUG on.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
+        if response.status_code < 400:
+            return response
         # The store's own errors are never streamed; those of static files are, and empty.
-        if response.status_code < 400 or (not response.streaming and response.content):
+        is_empty = not isinstance(response, HttpResponse) or not response.content
+        is_page = response.headers.get("Content-Type") != "application/json" and _first_part(request) in API
+        if not is_empty and not is_page:
             return response
         kept = {name: value for name, value in response.items() if name not in ("Content-Type", "Content-Length")}
         return error_response(_code_by_status.get(response.status_code, ErrorCode.INTERNAL_ERROR), headers=kept)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer what a view of the API raises before Django makes a page of it."""
+        return answer_exception(exception) if _first_part(request) in API else None
+
+
+class FormSizeMiddleware:
+    """Reads a form into memory before anything parses it; one over DATA_UPLOAD_MAX_MEMORY_SIZE is refused.
+
+    Logs have a limit of their own, which their parsers keep.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if _first_part(request) != LOGS:
+            if "HTTP_TRANSFER_ENCODING" in request.META:
+                # Nobody knows it yet: Django counts while it reads.
+                request.META["CONTENT_LENGTH"] = ""
+            try:
+                request.META["CONTENT_LENGTH"] = str(len(request.body))
+            except (RequestDataTooBig, UnreadablePostError) as error:
+                return bad_request(request, error)
+        return self.get_response(request)
+
+
+def _first_part(request: HttpRequest) -> str:
+    return request.path_info.removeprefix("/").partition("/")[0]
 
 
 _refuses_gzip = re.compile(r"\bgzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)", re.IGNORECASE).search

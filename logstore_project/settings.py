@@ -6,8 +6,7 @@ import dj_database_url
 from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
-from logs.access.rates import Rate
-from logstore_project.env import BASE_DIR, env, log_format
+from logstore_project.env import BASE_DIR, env, log_format, rate
 from logstore_project.logging import FORMATTERS
 
 # --- Start -----------------------------------------------------------------------------------------------------------
@@ -26,6 +25,11 @@ if LOGSTORE_AUTH not in ("keys", "open"):
 LOGSTORE_ANY_OFFSET = env.bool("LOGSTORE_ANY_OFFSET", default=False)
 LOGSTORE_MAX_BODY_BYTES = env.int("LOGSTORE_MAX_BODY_BYTES", default=20 * 1024 * 1024)
 
+# For every body but one of logs: Django takes 1,000 fields of a form, and hardly one of the admin's needs 1 KiB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# No form has a file: one that comes is read over, never written to disk.
+FILE_UPLOAD_HANDLERS: list[str] = []
+
 # --- Behind a reverse proxy ------------------------------------------------------------------------------------------
 
 # One proxy that ends HTTPS, sets X-Forwarded-Proto and appends to X-Forwarded-For. Without it nothing here is on, so
@@ -40,15 +44,10 @@ if LOGSTORE_BEHIND_PROXY:
 
 # --- Rate limits and cache -------------------------------------------------------------------------------------------
 
-# Such as 100/m, for each API key, for each address where there is none; empty is no limit.
-LOGSTORE_RATE_INGEST = env.str("LOGSTORE_RATE_INGEST", default="")
-LOGSTORE_RATE_READ = env.str("LOGSTORE_RATE_READ", default="")
-LOGSTORE_RATE_LOGIN = env.str("LOGSTORE_RATE_LOGIN", default="10/m")
-for _name in ("LOGSTORE_RATE_INGEST", "LOGSTORE_RATE_READ", "LOGSTORE_RATE_LOGIN"):
-    try:
-        Rate.parse(globals()[_name])
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{_name}: {error}") from None
+# (how many, in how many seconds) for each API key, for each IP address where there is none; None is no limit.
+LOGSTORE_RATE_INGEST = rate("LOGSTORE_RATE_INGEST")
+LOGSTORE_RATE_READ = rate("LOGSTORE_RATE_READ")
+LOGSTORE_RATE_LOGIN = rate("LOGSTORE_RATE_LOGIN", default="10/m")
 
 REDIS_URL = env.str("REDIS_URL", default="")
 _in_process = {
@@ -130,6 +129,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "logstore_project.middleware.CompressionMiddleware",
+    "logstore_project.middleware.FormSizeMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -152,19 +152,22 @@ TEMPLATES = [
         },
     }
 ]
+API_VERSION = "1.0.0"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["logs.access.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["logs.access.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["logs.access.throttling.RateLimit"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.api.negotiation.ContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Those of the OpenAPI document: without a list, what `?version=` says would go into a header.
+    "ALLOWED_VERSIONS": [API_VERSION],
     "EXCEPTION_HANDLER": "logs.api.exceptions.answer_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Logs Store",
     "DESCRIPTION": "Stores what users do, in logs of actions, and gives it back by user, time and type.",
-    "VERSION": "1.0.0",
+    "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     # Anybody may know what the store takes; it says nothing of what is in it.

@@ -1,4 +1,4 @@
-"""The root addresses."""
+"""The root of all URLs."""
 
 from __future__ import annotations
 

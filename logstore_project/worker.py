@@ -10,16 +10,24 @@ import fcntl
 import socket
 import ssl
 import struct
+import sys
 import termios
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName, ParseException
+from gunicorn.http.errors import (  # type: ignore[attr-defined]  # the stubs are those of an earlier version
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    ParseException,
+)
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from logstore_project.env import env
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 # In seconds: for how long a client may neither send nor take a byte, and the start that a request has on MIN_RATE.
 CLIENT_TIMEOUT = env.float("LOGSTORE_CLIENT_TIMEOUT", default=30)
@@ -55,7 +63,7 @@ class PatientSocket(socket.socket):
         self._deadline += len(received) / MIN_RATE
         return received
 
-    def sendall(self, data: bytes, flags: int = 0) -> None:
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of it. Raises ConnectionResetError when the client is given up."""
         rest = memoryview(data)
         while rest:
@@ -71,7 +79,7 @@ class PatientSocket(socket.socket):
 
     def _not_yet_taken(self) -> int:
         """How many of the bytes sent the client has not acknowledged: tcp(7), SIOCOUTQ."""
-        return struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))[0]
+        return int.from_bytes(fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Worker(ThreadWorker):
@@ -84,7 +92,7 @@ class Worker(ThreadWorker):
             conn.sock = PatientSocket(conn.sock)
         return super().handle(conn)
 
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what never became a request, or failed outside of Django, in JSON as everything else.
 
         gunicorn's own answer is HTML, some of it with a status above 500, and its log line quotes the request.

@@ -15,13 +15,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypedDict
 
 import psycopg2
 import pytest
 from django.db import connection
 
+
+class RunAs(TypedDict, total=False):
+    """The arguments of subprocess.Popen that say as whom a program runs."""
+
+    user: str
+    group: str
+    extra_groups: list[str]
+
+
 # PostgreSQL does not run as root: then it runs as the user that its package made.
-RUN_AS = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+RUN_AS: RunAs = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def find_postgresql() -> Path | None:
@@ -37,7 +47,7 @@ def find_postgresql() -> Path | None:
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
 def skip_or_fail(reason: str) -> None:
@@ -56,10 +66,13 @@ def need_postgresql() -> None:
 
 
 class Cluster:
-    """A PostgreSQL server of its own, its data in `directory`."""
+    """A PostgreSQL server of its own, its data in `directory`. Raises FileNotFoundError without PostgreSQL."""
 
     def __init__(self, directory: Path) -> None:
-        self._binaries = find_postgresql()
+        binaries = find_postgresql()
+        if binaries is None:
+            raise FileNotFoundError("initdb")
+        self._binaries = binaries
         self._data = directory / "data"
         self._log = directory / "log"
         self.port = free_port()
@@ -67,10 +80,9 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         if RUN_AS:
             shutil.chown(directory, "postgres", "postgres")
-        make = [self._binaries / "initdb", "-D", self._data, "-U", "store", "--auth=trust", "--encoding=UTF8"]
-        subprocess.run(
-            [*make, "--no-sync", "--wal-segsize=1"], check=True, cwd="/", stdout=subprocess.DEVNULL, **RUN_AS
-        )
+        make: list[str | Path] = [self._binaries / "initdb", "-D", self._data, "-U", "store", "--no-sync"]
+        options = ["--auth=trust", "--encoding=UTF8", "--wal-segsize=1"]
+        subprocess.run([*make, *options], check=True, cwd="/", stdout=subprocess.DEVNULL, **RUN_AS)
 
     def start(self) -> None:
         settings = {
@@ -80,7 +92,7 @@ class Cluster:
             "max_wal_size": "16MB",
             "min_wal_size": "2MB",
         }
-        options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
+        options: list[str | Path] = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._data, *options],
@@ -94,17 +106,24 @@ class Cluster:
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process is None:
+            return
+        pid = self._process.pid
+        # So that it has no new children, each of which is in a process group of its own.
+        os.kill(pid, signal.SIGSTOP)
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        for process in (pid, *children):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._process.wait()
-        # Its children, which nobody waits for, hold the memory that a new server asks for.
-        with suppress(ProcessLookupError):
-            while True:
-                os.killpg(self._process.pid, 0)
-                time.sleep(0.02)
+        # They hold the memory that a new server asks for.
+        while not all(_has_ended(child) for child in children):
+            time.sleep(0.02)
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGQUIT)
-        self._process.wait()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
 
     @contextmanager
     def cursor(self) -> Iterator[psycopg2.extensions.cursor]:
@@ -124,6 +143,14 @@ class Cluster:
                 psycopg2.connect(self.url).close()
                 return
             except psycopg2.OperationalError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
+                if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
                     raise RuntimeError(self._log.read_text()[-2000:]) from None
                 time.sleep(0.05)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie: proc_pid_stat(5)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -6,16 +6,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
-from django.db import connection
 
 from tests.cluster import Cluster, need_postgresql
 from tests.server import Server
 
 
 @pytest.fixture(scope="session")
-def _running_cluster() -> Iterator[Cluster]:
+def running_cluster() -> Iterator[Cluster]:
     need_postgresql()
     # Not pytest's directory, which another user can't enter.
     directory = Path(mkdtemp(prefix="logstore-"))
@@ -28,27 +28,35 @@ def _running_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(_running_cluster: Cluster) -> Cluster:
+def cluster(running_cluster: Cluster) -> Cluster:
     """A cluster with an empty store, which the test may kill as long as it starts it again."""
-    with _running_cluster.cursor() as cursor:
+    with running_cluster.cursor() as cursor:
         cursor.execute("TRUNCATE logs_log, logs_action, logs_idempotencykey RESTART IDENTITY CASCADE")
-    return _running_cluster
+    return running_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_server(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("cluster") / "server.log", DATABASE_URL=running_cluster.url) as server:
+        yield server
 
 
 @pytest.fixture
-def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of the kind that the tests run on."""
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.sqlite3'}"
-    return request.getfixturevalue("cluster").url
+def server(cluster: Cluster, cluster_server: Server) -> Iterator[Server]:
+    """A server over the cluster that tests share, and may kill; it must not have failed to answer."""
+    if not cluster_server.is_running:
+        cluster_server.start()
+    lines_before = len(cluster_server.log)
+    yield cluster_server
+    assert "Internal Server Error" not in cluster_server.log[lines_before:]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start a server with the given settings; it ends with the test."""
+    """Start a server with settings of its own; it ends with the test, and must not have failed to answer."""
     servers: list[Server] = []
 
-    def start(**settings: object) -> Server:
+    def start(**settings: Any) -> Server:
         server = Server(tmp_path / f"server-{len(servers)}.log", **settings)
         servers.append(server)
         server.start()
@@ -57,3 +65,4 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.kill()
+        assert "Internal Server Error" not in server.log

@@ -42,12 +42,12 @@ def test_a_full_disk_of_postgresql_is_answered_503_until_there_is_room(small_dis
         server.manage("migrate", "--verbosity", "0")
         acknowledged, statuses = 0, []
         while 503 not in statuses:
-            statuses.append(server.post(BIG_BATCH)[0])
+            statuses.append(server.post(BIG_BATCH).status)
             acknowledged += 1000 * (statuses[-1] == 200)
         assert set(statuses) == {200, 503}
         subprocess.run(["mount", "-o", "remount,size=128m", str(small_disk)], check=True)
         # PostgreSQL starts itself again where it could not even write its log of changes.
-        wait_until(lambda: server.post([a_log()])[0] == 200)
+        wait_until(lambda: server.post([a_log()]).status == 200)
         assert _stored(cluster) == acknowledged + 3
     finally:
         cluster.stop()

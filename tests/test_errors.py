@@ -1,4 +1,4 @@
-"""Errors from any address: JSON in the contract's form, and nothing of what happened inside."""
+"""Errors from any URL: JSON in the contract's form, and nothing of what happened inside."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.urls import include, path
 from logs.lib.errors import ErrorCode
 from logstore_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
 from tests.builders import a_log, refusal, stored_actions
+from tests.server import Server
 
 SECRET = "password=hunter2"
 
@@ -22,25 +23,38 @@ def fails(request: HttpRequest, error: type[Exception]) -> HttpResponse:
     raise error(SECRET)
 
 
-# This module is a URLconf, too: the store's addresses and some that fail.
+# This module is a URLconf, too: the store's URLs and some that fail.
 urlpatterns = [
     path("", include("logs.urls")),
-    path("fails/", fails, {"error": ZeroDivisionError}),
-    path("away/", fails, {"error": OperationalError}),
-    path("closed/", fails, {"error": InterfaceError}),
-    path("denied/", fails, {"error": PermissionDenied}),
-    path("suspicious/", fails, {"error": SuspiciousOperation}),
+    *(
+        path(f"{start}{name}/", fails, {"error": error})
+        for start in ("", "stats/")
+        for name, error in {
+            "fails": ZeroDivisionError,
+            "away": OperationalError,
+            "closed": InterfaceError,
+            "denied": PermissionDenied,
+            "suspicious": SuspiciousOperation,
+        }.items()
+    ),
 ]
-failing_addresses = pytest.mark.urls(__name__)
+failing_urls = pytest.mark.urls(__name__)
+
+
+@pytest.fixture(params=[False, True], ids=["production", "debug"])
+def either_mode(request, settings):
+    """The API's errors are the same with DEBUG on, where Django has pages for them."""
+    settings.DEBUG = request.param
+
+
+in_either_mode = pytest.mark.usefixtures("either_mode")
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "/",
         "/log/",
-        "/logs/x",
-        "/logs//",
         "/LOGS/",
         "/%ff",
         "/%00",
@@ -49,16 +63,32 @@ failing_addresses = pytest.mark.urls(__name__)
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post", "put", "options"])
-def test_an_address_that_is_not_there_is_404(client, method, address):
-    assert refusal(getattr(client, method)(address)) == (404, "NOT_FOUND")
+def test_a_url_that_is_not_there_is_404(client, method, url):
+    assert refusal(getattr(client, method)(url)) == (404, "NOT_FOUND")
 
 
+@in_either_mode
+@pytest.mark.parametrize(
+    "url", ["/logs/x", "/logs//", "/logs/%ff", "/logs/%00", "/stats", "/stats/x", "/healthz/", "/readyz/x", "/metrics/"]
+)
+@pytest.mark.parametrize("method", ["get", "post", "put", "options"])
+def test_a_url_of_the_api_that_is_not_there_is_404(client, method, url):
+    assert refusal(getattr(client, method)(url)) == (404, "NOT_FOUND")
+
+
+@in_either_mode
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get "])
-@pytest.mark.parametrize("address", ["/logs/", "/logs"])
-def test_a_method_that_is_not_allowed_is_405_and_names_those_that_are(client, method, address):
-    answer = client.generic(method, address)
+@pytest.mark.parametrize("url", ["/logs/", "/logs"])
+def test_a_method_that_is_not_allowed_is_405_and_names_those_that_are(client, method, url):
+    answer = client.generic(method, url)
     assert refusal(answer) == (405, "METHOD_NOT_ALLOWED")
     assert set(re.split(r",\s*", answer.headers["Allow"])) == {"GET", "POST", "HEAD", "OPTIONS"}
+
+
+@in_either_mode
+@pytest.mark.parametrize("url", ["/healthz", "/readyz", "/metrics", "/schema/", "/schema"])
+def test_what_can_only_be_read_answers_a_post_with_405(client, url):
+    assert refusal(client.post(url, [a_log()], content_type="application/json")) == (405, "METHOD_NOT_ALLOWED")
 
 
 @pytest.mark.django_db
@@ -107,6 +137,7 @@ def test_a_missing_page_of_the_admin_is_json_too(admin_client):
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
+@in_either_mode
 @pytest.mark.django_db
 def test_a_format_that_is_not_there_is_406(client, method, accept):
     extra = {"data": json.dumps([a_log()]), "content_type": "application/json"} if method == "post" else {}
@@ -139,38 +170,130 @@ def test_the_preferred_format_is_given(client, accept, given):
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"application/{given}")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost@evil", "127.0.0.1:x", "", "a b", "[::1", "é"])
-@pytest.mark.parametrize("address", ["/logs/", "/admin/", "/nowhere"])
-def test_a_host_that_is_not_ours_is_400(client, address, host):
-    status, _ = refusal(client.get(address, HTTP_HOST=host))
-    assert status == 400
+FOREIGN_HOSTS = pytest.mark.parametrize(
+    "host", ["evil.example", "localhost@evil", "127.0.0.1:x", "", "a b", "[::1", "é"]
+)
 
 
-@failing_addresses
+@FOREIGN_HOSTS
+@pytest.mark.parametrize("url", ["/admin/", "/nowhere"])
+def test_a_host_that_is_not_ours_is_400(client, url, host):
+    assert refusal(client.get(url, HTTP_HOST=host)) == (400, "INVALID_PARAMETER")
+
+
+@in_either_mode
+@FOREIGN_HOSTS
+@pytest.mark.parametrize("url", ["/logs/", "/stats/", "/metrics", "/schema/"])
+def test_a_host_that_is_not_ours_is_400_in_the_api(client, url, host):
+    assert refusal(client.get(url, HTTP_HOST=host)) == (400, "INVALID_PARAMETER")
+
+
+@failing_urls
+@in_either_mode
 def test_a_fault_of_ours_is_500_without_a_word_of_it(server_answers):
-    answer = server_answers.get("/fails/", headers={"Accept": "text/html, */*"})
+    answer = server_answers.get("/stats/fails/", headers={"Accept": "text/html, */*"})
     assert refusal(answer) == (500, "INTERNAL_ERROR")
     assert b"hunter2" not in answer.content
     assert b"ZeroDivision" not in answer.content
 
 
-@failing_addresses
-@pytest.mark.parametrize("address", ["/away/", "/closed/"])
-def test_a_database_that_is_away_is_503_from_any_address(server_answers, address):
-    answer = server_answers.get(address)
+@failing_urls
+def test_a_fault_of_ours_outside_the_api_is_500_too(server_answers):
+    assert refusal(server_answers.get("/fails/")) == (500, "INTERNAL_ERROR")
+
+
+@failing_urls
+@pytest.mark.parametrize("url", ["/away/", "/closed/"])
+def test_a_database_that_is_away_is_503_from_any_url(server_answers, url):
+    assert refusal(server_answers.get(url)) == (503, "STORE_UNAVAILABLE")
+
+
+@failing_urls
+@in_either_mode
+@pytest.mark.parametrize("url", ["/stats/away/", "/stats/closed/"])
+def test_a_database_that_is_away_is_503_from_the_api(server_answers, url):
+    answer = server_answers.get(url)
     assert refusal(answer) == (503, "STORE_UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) > 0
     assert b"hunter2" not in answer.content
 
 
-@failing_addresses
-@pytest.mark.parametrize(
-    "address, expected", [("/denied/", (403, "PERMISSION_DENIED")), ("/suspicious/", (400, "INVALID_PARAMETER"))]
+REFUSED = pytest.mark.parametrize(
+    "name, expected", [("denied", (403, "PERMISSION_DENIED")), ("suspicious", (400, "INVALID_PARAMETER"))]
 )
-def test_what_django_refuses_is_json(server_answers, address, expected):
-    answer = server_answers.get(address)
+
+
+@failing_urls
+@REFUSED
+def test_what_django_refuses_is_json(server_answers, name, expected):
+    assert refusal(server_answers.get(f"/{name}/")) == expected
+
+
+@failing_urls
+@in_either_mode
+@REFUSED
+def test_what_django_refuses_in_the_api_is_json(server_answers, name, expected):
+    answer = server_answers.get(f"/stats/{name}/")
     assert refusal(answer) == expected
     assert b"hunter2" not in answer.content
+
+
+@in_either_mode
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "body, code",
+    [(b"", "NO_LOGS_PROVIDED"), (b"{", "INVALID_JSON"), (b"{}", "INVALID_BODY"), (b"[1]", "INVALID_LOG")],
+    ids=["empty", "not JSON", "not an array", "no log"],
+)
+def test_a_body_that_is_wrong_is_400(client, body, code):
+    assert refusal(client.post("/logs/", body, content_type="application/json")) == (400, code)
+
+
+@in_either_mode
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "query, code",
+    [
+        ("colour=red", "UNKNOWN_PARAMETER"),
+        ("limit=0", "INVALID_PARAMETER"),
+        ("&".join(["a"] * 1001), "INVALID_PARAMETER"),
+    ],
+    ids=["unknown", "out of range", "too many"],
+)
+def test_a_query_that_is_wrong_is_400(client, query, code):
+    assert refusal(client.get(f"/logs/?{query}")) == (400, code)
+
+
+@in_either_mode
+@pytest.mark.django_db
+def test_a_request_without_a_key_is_401(client, settings):
+    settings.LOGSTORE_AUTH = "keys"
+    assert refusal(client.get("/logs/")) == (401, "NOT_AUTHENTICATED")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_store_that_is_served_with_debug_on_answers_its_errors_as_ever(tmp_path):
+    with Server(tmp_path / "log", DEBUG="true", WEB_CONCURRENCY=1) as server:
+        answers = [
+            server.request("GET", "/logs/x"),
+            server.request("GET", "/stats/x", headers={"Accept": "text/html"}),
+            server.request("DELETE", "/logs/"),
+            server.request("POST", "/schema"),
+            server.request("GET", "/logs/", headers={"Host": "evil.example"}),
+            server.request("GET", "/logs/?colour=red"),
+            server.request("POST", "/logs/", b"{"),
+            server.request("POST", "/metrics", b"x" * 1_100_000),
+        ]
+    assert [answer.refusal for answer in answers] == [
+        (404, "NOT_FOUND"),
+        (404, "NOT_FOUND"),
+        (405, "METHOD_NOT_ALLOWED"),
+        (405, "METHOD_NOT_ALLOWED"),
+        (400, "INVALID_PARAMETER"),
+        (400, "UNKNOWN_PARAMETER"),
+        (400, "INVALID_JSON"),
+        (413, "BODY_TOO_LARGE"),
+    ]
 
 
 def test_every_code_has_a_sentence_and_a_status_of_its_own_kind():

@@ -10,9 +10,8 @@ import socket
 import pytest
 
 from logs.lib.errors import ErrorCode
-from tests.builders import a_log
-
-pytest_plugins = ["tests.fault_fixtures"]
+from tests.builders import a_log, stored_logs
+from tests.server import Server
 
 BODY = json.dumps([a_log()]).encode()
 VALID = (
@@ -48,11 +47,16 @@ REFUSED = {
 }
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, django_db_setup, django_db_blocker):
+    log = tmp_path_factory.mktemp("server") / "log"
+    with django_db_blocker.unblock(), Server(log, WEB_CONCURRENCY=1, LOGSTORE_CLIENT_TIMEOUT=2) as server:
+        yield server
+
+
 @pytest.fixture
-def server(any_database, serve):
-    server = serve(DATABASE_URL=any_database, WEB_CONCURRENCY=1, LOGSTORE_CLIENT_TIMEOUT=2)
-    server.manage("migrate", "--verbosity", "0")
-    return server
+def server(running, transactional_db):
+    return running
 
 
 def test_what_is_no_request_is_refused_in_json_and_stores_nothing(server):
@@ -61,7 +65,7 @@ def test_what_is_no_request_is_refused_in_json_and_stores_nothing(server):
         assert status is not None, name
         assert 400 <= status < 500, name
         assert ErrorCode[answer["code"]].status == status, name
-        assert server.request("GET", "/logs/")[2] == [], name
+        assert stored_logs() == 0, name
     assert "Internal Server Error" not in server.log
     assert "xxxx" not in server.log
 
@@ -78,7 +82,7 @@ def test_no_mutation_of_a_request_gets_a_5xx(server):
         status, answer = exchange(server, bytes(sent))
         assert status is None or status < 500, bytes(sent)
         assert status is None or status == 200 or answer["code"] in ErrorCode.__members__
-    assert server.request("GET", "/logs/?limit=1")[0] == 200
+    assert server.request("GET", "/logs/?limit=1").status == 200
     assert "Internal Server Error" not in server.log
 
 

@@ -8,12 +8,15 @@ import logging
 import re
 
 import pytest
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, TooManyFieldsSent
 from django.db import IntegrityError, OperationalError, connection
+from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 from django.test import Client
 
 from logstore_project.logging import ConsoleFormatter, JSONFormatter
 from tests.builders import a_click, a_key, a_log, a_view, bearer
-from tests.servers import gunicorn
+from tests.server import Server
 
 pytestmark = pytest.mark.django_db
 
@@ -141,6 +144,47 @@ def test_a_forged_form_is_told_of_without_its_path(written):
     assert personal_in(written()) == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Referer": "https://secretuser.example/?userId=secretuser"},
+        {"Referer": "http://secretuser.example/?userId=secretuser"},
+        {"Origin": "https://secretuser.example"},
+        {"Origin": "null", "Referer": "secretuser"},
+    ],
+    ids=["referer", "insecure referer", "origin", "malformed referer"],
+)
+def test_a_form_of_another_site_is_told_of_without_what_its_headers_say(written, headers):
+    client = Client(enforce_csrf_checks=True)
+    client.get("/admin/login/")
+    assert client.post("/admin/login/", headers=headers, secure=True).status_code == 403
+    assert re.search("Forbidden: (Origin|Referer) checking failed", written())
+    assert personal_in(written()) == []
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
+@pytest.mark.parametrize("path", ["/logs/", "/admin/", "/nowhere/"])
+def test_a_host_that_is_not_ours_is_told_of_without_its_name(client, written, settings, path, debug):
+    settings.DEBUG = debug
+    assert client.get(path, headers={"Host": "secretuser.example"}).status_code == 400
+    assert "Refused: DisallowedHost" in written()
+    assert personal_in(written()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [SuspiciousOperation, BadRequest, TooManyFieldsSent, PermissionDenied, MultiPartParserError, Http404]
+)
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+def test_what_django_refuses_is_told_of_without_its_words(client, written, monkeypatch, error, level):
+    def refuse(*arguments):
+        raise error(PERSONAL[0])
+
+    monkeypatch.setattr(logging.getLogger("django.request"), "level", level)
+    monkeypatch.setattr("logs.api.schema.docs.DocsView.dispatch", refuse)
+    assert client.get("/docs/?secretuser").status_code in (400, 403, 404)
+    assert personal_in(written()) == []
+
+
 def test_the_development_server_writes_no_queries():
     assert not logging.getLogger("django.server").isEnabledFor(logging.ERROR)
 
@@ -182,14 +226,13 @@ def test_an_exception_is_told_by_its_frames_and_its_causes(written):
 def test_the_server_writes_its_own_lines_the_same_way(tmp_path, log_format):
     _, text = a_key("ingest")
     body = json.dumps([a_log(user="secretuser")]).encode()
-    with gunicorn(
-        tmp_path / "log", WEB_CONCURRENCY="1", LOGSTORE_AUTH="keys", LOGSTORE_LOG_FORMAT=log_format
-    ) as server:
+    settings = {"LOGSTORE_AUTH": "keys", "LOGSTORE_LOG_FORMAT": log_format}
+    with Server(tmp_path / "log", WEB_CONCURRENCY=1, **settings) as server:
         assert server.request("POST", f"/logs/?key={text}", body).status == 200
         assert server.send_bytes(f"POST /logs/?key={text} SPEAK/1.1\r\n\r\n".encode()).status == 400
         assert server.send_bytes(b'"userId": "secretuser"\r\n\r\n').status == 400
         assert server.send_bytes(f"GET / HTTP/1.1\r\nHost: x\r\nAuth orization: {text}\r\n\r\n".encode()).status == 400
-        log = server.log()
+        log = server.log
     assert log.count("refused what is not HTTP: ") == 3
     assert "127.0.0.1" not in log.split("Listening")[1].split("\n", 1)[1]
     assert personal_in(log) == []
@@ -200,9 +243,9 @@ def test_the_server_writes_its_own_lines_the_same_way(tmp_path, log_format):
 
 
 def test_the_server_does_not_name_the_request_that_it_could_not_handle(tmp_path):
-    with gunicorn(tmp_path / "log", application="tests.servers:fails", WEB_CONCURRENCY="1") as server:
+    with Server(tmp_path / "log", application="tests.server:fails", WEB_CONCURRENCY=1) as server:
         assert server.request("GET", "/logs/?userId=secretuser").status == 500
-        log = server.log()
+        log = server.log
     assert "failed to answer" in log
     assert "builtins.ValueError" in log
     assert personal_in(log) == []

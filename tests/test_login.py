@@ -13,7 +13,7 @@ LOGIN = "/admin/login/"
 
 @pytest.fixture(autouse=True)
 def an_admin(django_user_model, settings):
-    settings.LOGSTORE_RATE_LOGIN = "3/d"
+    settings.LOGSTORE_RATE_LOGIN = (3, 86400)
     return django_user_model.objects.create_superuser("admin", password="right")
 
 

@@ -1,4 +1,4 @@
-"""The figures for Prometheus."""
+"""The metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.db import IntegrityError, OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import a_key, a_log, bearer
-from tests.servers import gunicorn
+from tests.server import Server
 
 pytestmark = pytest.mark.django_db
 
 
-def figures(text):
+def samples(text):
     """Each sample of an exposition by its name and labels."""
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -26,16 +26,16 @@ def figures(text):
 
 @pytest.fixture
 def risen(client):
-    """How much a figure rose since the test began."""
+    """How much a sample rose since the test began."""
 
     def read():
-        return figures(client.get("/metrics").content.decode())
+        return samples(client.get("/metrics").content.decode())
 
     before = read()
     return lambda *name: read().get(name, 0) - before.get(name, 0)
 
 
-def test_requests_are_counted_by_method_address_and_status(client, post, risen):
+def test_requests_are_counted_by_method_route_and_status(client, post, risen):
     post([a_log()])
     client.get("/logs/").getvalue()
     assert risen("logstore_requests_total", "/logs/", "200", "POST") == 1
@@ -104,7 +104,7 @@ def test_labels_are_never_what_a_caller_made_up(client):
     [(None, 401), ("ingest", 403), ("read", 200), ("both", 200)],
     ids=["no key", "ingest", "read", "both"],
 )
-def test_figures_are_for_those_who_may_read(client, settings, scope, status):
+def test_metrics_are_for_those_who_may_read(client, settings, scope, status):
     settings.LOGSTORE_AUTH = "keys"
     headers = bearer(a_key(scope)[1]) if scope else {}
     assert client.get("/metrics", headers=headers).status_code == status
@@ -129,13 +129,20 @@ def test_prometheus_gets_the_format_it_asks_for(client, accept, media_type):
     assert answer.content
 
 
+@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize("version", ["a.b", "1.x", "1.0.0x", "", '"1.0.0"', "é", "1.²", "9" * 5000, "1.5.é"], ids=ascii)
+def test_a_version_of_the_format_that_is_none_gets_plain_text(client, media_type, version):
+    answer = client.get("/metrics", headers={"Accept": f"{media_type}; version={version}"})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
 @pytest.mark.django_db(transaction=True)
-def test_any_worker_tells_the_figures_of_all(tmp_path):
+def test_any_worker_tells_the_metrics_of_all(tmp_path):
     body = json.dumps([a_log()]).encode()
-    with gunicorn(tmp_path / "log", WEB_CONCURRENCY="2", LOGSTORE_AUTH="open") as server:
+    with Server(tmp_path / "log", WEB_CONCURRENCY=2) as server:
         for _ in range(20):
             assert server.request("POST", "/logs/", body).status == 200
         for _ in range(10):
-            told = figures(server.request("GET", "/metrics").text)
+            told = samples(server.request("GET", "/metrics").text)
             assert told["logstore_actions_stored_total",] == 60
             assert told["logstore_requests_total", "/logs/", "200", "POST"] == 20

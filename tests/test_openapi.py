@@ -85,6 +85,16 @@ def test_whoever_asks_for_the_document_gets_it_or_the_contract_s_refusal(client,
     assert b"openapi" in answer.content or answer.json()["code"] == "NOT_ACCEPTABLE"
 
 
+@pytest.mark.parametrize(
+    "query", ["version=%00", "version=%0A", "version=1&lang=%00", "lang=../x", "lang=" + "x" * 600]
+)
+def test_the_document_is_the_same_whatever_the_query_says(client, query):
+    answer = client.get(f"/schema/?{query}")
+    assert answer.status_code == 200
+    assert answer.content == client.get("/schema/").content
+    assert answer.headers["Content-Disposition"] == 'inline; filename="Logs Store.yaml"'
+
+
 def test_the_page_holds_no_script_or_style_and_asks_no_other_host(client):
     page = client.get("/docs/", headers={"Accept": "text/html"})
     assert page.status_code == 200

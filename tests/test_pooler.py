@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -14,7 +14,8 @@ import pytest
 
 from tests.builders import a_click, a_log, a_view
 from tests.cluster import RUN_AS, Cluster, free_port, skip_or_fail
-from tests.server import ACTIONS_IN_A_BATCH, Load, wait_until
+from tests.load import ACTIONS_IN_A_BATCH, Load
+from tests.server import Server, wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
 
@@ -22,11 +23,11 @@ POOL_SIZE = 3
 LIMITED = "connect_query='SET lock_timeout = ''200ms'''"
 
 
-@pytest.fixture
-def pooler_url(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a PgBouncer in front of the cluster, with fewer connections than the server has threads.
+@contextmanager
+def pooler(cluster: Cluster, database_options: str = "") -> Iterator[str]:
+    """Run a PgBouncer in front of the cluster, with fewer connections than the server has threads, and yield its URL.
 
-    A parameter is what it is told of the database beside its address.
+    database_options: what it is told of the database beside where that is.
     """
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
@@ -36,7 +37,7 @@ def pooler_url(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str
     (directory / "pgbouncer.ini").write_text(
         f"""
         [databases]
-        postgres = host=127.0.0.1 port={cluster.port} {getattr(request, "param", "")}
+        postgres = host=127.0.0.1 port={cluster.port} {database_options}
         [pgbouncer]
         listen_addr = 127.0.0.1
         listen_port = {port}
@@ -63,22 +64,38 @@ def pooler_url(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str
     shutil.rmtree(directory)
 
 
-def test_clients_share_the_connections_of_a_pooler(cluster, serve, pooler_url):
-    server = serve(DATABASE_URL=pooler_url)
+@pytest.fixture(scope="module")
+def pooler_url(running_cluster: Cluster) -> Iterator[str]:
+    with pooler(running_cluster) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def pooled_server(pooler_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("pooled") / "server.log", DATABASE_URL=pooler_url) as server:
+        yield server
+
+
+@pytest.fixture
+def server(cluster: Cluster, pooled_server: Server) -> Server:
+    """A server behind the pooler, over an empty store."""
+    return pooled_server
+
+
+def test_clients_share_the_connections_of_a_pooler(cluster, server):
     with Load(server, clients=8, with_keys=True) as load:
         wait_until(lambda: len(load.acknowledged) >= 60)
         assert _connections(cluster) <= POOL_SIZE
     assert set(load.statuses) == {200}
-    stored = sum(len(log["actions"]) for log in server.request("GET", "/logs/")[2])
+    stored = sum(len(log["actions"]) for log in server.logs())
     assert stored == ACTIONS_IN_A_BATCH * len(load.acknowledged)
 
 
-def test_an_answer_of_many_rows_streams_through_a_pooler(serve, pooler_url):
-    server = serve(DATABASE_URL=pooler_url)
+def test_an_answer_of_many_rows_streams_through_a_pooler(server):
     log = a_log(*[a_view(viewed_id=str(number)) for number in range(5000)])
     server.post([log])
-    assert server.request("GET", "/logs/")[2] == [log]
-    assert server.request("GET", "/logs/?userId=ABC123XYZ")[2] == [log]
+    assert server.logs() == [log]
+    assert server.logs("?userId=ABC123XYZ") == [log]
 
 
 def test_a_batch_behind_a_pooler_waits_for_a_lock_only_so_long(cluster, serve, pooler_url):
@@ -88,22 +105,20 @@ def test_a_batch_behind_a_pooler_waits_for_a_lock_only_so_long(cluster, serve, p
         cursor.execute("BEGIN; LOCK TABLE logs_log")
         refused = server.post([a_log(a_click())])
         cursor.execute("ROLLBACK")
-    assert (refused[0], refused[2]["code"]) == (503, "STORE_UNAVAILABLE")
-    assert server.request("GET", "/logs/")[2] == [a_log(a_click())]
+    assert refused.refusal == (503, "STORE_UNAVAILABLE")
+    assert server.logs() == [a_log(a_click())]
 
 
-@pytest.mark.parametrize("pooler_url", [LIMITED], indirect=True, ids=["limited"])
-def test_a_read_outside_of_a_transaction_has_the_limits_of_the_pooler(cluster, serve, pooler_url):
-    server = serve(DATABASE_URL=pooler_url)
-    with cluster.cursor() as cursor:
+def test_a_read_outside_of_a_transaction_has_the_limits_of_the_pooler(cluster, serve):
+    with pooler(cluster, LIMITED) as url, cluster.cursor() as cursor:
+        server = serve(DATABASE_URL=url)
         cursor.execute("BEGIN; LOCK TABLE logs_log")
         refused = server.request("GET", "/logs/?userId=ABC123XYZ")
         cursor.execute("ROLLBACK")
-    assert (refused[0], refused[2]["code"]) == (503, "STORE_UNAVAILABLE")
+    assert refused.refusal == (503, "STORE_UNAVAILABLE")
 
 
-def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(serve, pooler_url):
-    server = serve(DATABASE_URL=pooler_url)
+def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(server, pooler_url):
     for _ in range(3):
         server.post([a_log()])
         server.request("GET", "/logs/")
@@ -115,14 +130,12 @@ def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(serve, poole
     assert limits == ["0", "0", "0"]
 
 
-def test_a_database_killed_behind_a_pooler_comes_back_by_itself(cluster, serve, pooler_url):
-    server = serve(DATABASE_URL=pooler_url)
+def test_a_database_killed_behind_a_pooler_comes_back_by_itself(cluster, server):
     with Load(server) as load:
-        wait_until(lambda: len(load.acknowledged) >= 10)
+        load.acknowledges_more(10)
         cluster.kill()
         cluster.start()
-        enough = len(load.acknowledged) + 10
-        wait_until(lambda: len(load.acknowledged) >= enough)
+        load.acknowledges_more(10)
     assert set(load.statuses) <= {200, 503}
 
 

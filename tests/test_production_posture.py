@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings as project
 
 from tests.builders import a_log
-from tests.servers import gunicorn
+from tests.server import Server
 
 pytestmark = pytest.mark.django_db
 
@@ -72,11 +72,11 @@ def served(tmp_path_factory, django_db_setup, django_db_blocker):
     """A store under production settings, as a proxy reaches it."""
     with (
         django_db_blocker.unblock(),
-        gunicorn(
+        Server(
             tmp_path_factory.mktemp("production") / "log",
             **PRODUCTION,
             LOGSTORE_AUTH="keys",
-            WEB_CONCURRENCY="1",
+            WEB_CONCURRENCY=1,
             LOGSTORE_CORS_ORIGINS="https://shop.example.com",
         ) as server,
     ):

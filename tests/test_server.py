@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 
 import pytest
-from django.conf import settings
 
 from tests.builders import a_log, a_view, gzipped, some_logs, stored_actions, stored_logs
-from tests.servers import GUNICORN, environment, gunicorn
+from tests.server import PROJECT, Server, environment, start_command
 
 MAX_BODY_BYTES = 1_000_000
 JSON = {"Content-Type": "application/json"}
@@ -23,15 +22,14 @@ EXAMPLE = """[{"userId": "ABC123XYZ", "sessionId": "XYZ456ABC", "actions": [
    "properties": {"pageFrom": "communities", "pageTo": "inventory"}}]}]
 """
 LINE = json.dumps(a_log(a_view())).encode() + b"\n"
+# On any port that is free.
+ANYWHERE = start_command("logstore_project.wsgi", "--bind", "127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory, django_db_setup, django_db_blocker):
     log = tmp_path_factory.mktemp("server") / "log"
-    with (
-        django_db_blocker.unblock(),
-        gunicorn(log, WEB_CONCURRENCY="1", LOGSTORE_MAX_BODY_BYTES=str(MAX_BODY_BYTES)) as server,
-    ):
+    with django_db_blocker.unblock(), Server(log, WEB_CONCURRENCY=1, LOGSTORE_MAX_BODY_BYTES=MAX_BODY_BYTES) as server:
         yield server
 
 
@@ -138,6 +136,58 @@ def test_a_body_that_grows_over_the_limit_is_refused(server):
     assert (answer.status, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
 
 
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+FORM_LIMIT = 1024 * 1024
+
+
+def a_form(size: int) -> bytes:
+    """A form with a file, of so many bytes."""
+    start = b'--x\r\nContent-Disposition: form-data; name="username"; filename="a"\r\n\r\n'
+    end = b"\r\n--x--\r\n"
+    return start + b"u" * (size - len(start) - len(end)) + end
+
+
+@pytest.mark.parametrize("url", ["/admin/login/", "/docs/", "/schema/", "/metrics", "/nowhere/", "/logstore/"])
+def test_a_body_that_announces_more_than_a_form_is_refused_before_it_comes(server, url):
+    head = f"POST {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {FORM_LIMIT + 1}\r\n\r\n"
+    assert server.send_bytes(head.encode()).refusal == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize("content_type", [MULTIPART["Content-Type"], "application/x-www-form-urlencoded", "text/plain"])
+def test_a_chunked_form_is_counted_while_it_is_read(server, content_type):
+    def chunks():
+        for _ in range(FORM_LIMIT // 100_000):
+            yield b"u" * 100_000
+        yield b"u" * (FORM_LIMIT % 100_000 + 1)
+
+    headers = {"Content-Type": content_type}
+    answer = server.request("POST", "/admin/login/", chunks(), headers, chunked=True)
+    assert answer.refusal == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+def test_a_form_is_read_up_to_its_limit(server, chunked):
+    body = a_form(FORM_LIMIT)
+    answer = server.request("POST", "/admin/login/", iter([body]) if chunked else body, MULTIPART, chunked=chunked)
+    # Of the form's own: the cookie against forgery is not there.
+    assert answer.refusal == (403, "PERMISSION_DENIED")
+
+
+def test_a_chunked_form_is_a_form(server):
+    form = server.request("GET", "/admin/login/")
+    cookie = form.headers["Set-Cookie"].partition(";")[0]
+    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', form.text)[1]
+    body = f"csrfmiddlewaretoken={token}&username=nobody&password=wrong".encode()
+    headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = server.request("POST", "/admin/login/", iter([body[:50], body[50:]]), headers, chunked=True)
+    assert (answer.status, "correct username and password" in answer.text) == (200, True)
+
+
+def test_a_chunked_form_that_breaks_off_is_refused(server):
+    head = b"POST /admin/login/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert server.send_bytes(head + b"5\r\nuse").refusal == (400, "INVALID_JSON")
+
+
 def test_several_clients_at_once(server):
     def send(number: int) -> int:
         return server.request("POST", "/logs/", json.dumps([a_log(user=str(number % 3))]), JSON).status
@@ -152,7 +202,7 @@ def test_a_connection_serves_one_request_after_another(server):
     post = head("application/json", f"Content-Length: {len(EXAMPLE)}") + EXAMPLE.encode()
     refused = head("application/json", "Content-Length: 2") + b"{}"
 
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as channel:
+    with server.connect() as channel:
         statuses = []
         for request in (get, post, refused, get):
             channel.sendall(request)
@@ -207,6 +257,16 @@ def test_the_longest_user_fits_into_the_address(server):
     assert answer.json() == [a_log(user=user)]
 
 
+@pytest.mark.parametrize(
+    "url", ["/healthz", "/readyz", "/metrics", "/schema/", "/docs/", "/admin/login/", "/nowhere", "/logs/?userId=u"]
+)
+def test_a_head_has_the_headers_of_a_get_and_no_warning(server, url):
+    lines_before = len(server.log)
+    head, get = server.request("HEAD", url), server.request("GET", url)
+    assert (head.status, head.headers["Content-Type"], head.content) == (get.status, get.headers["Content-Type"], b"")
+    assert "WARNING" not in server.log[lines_before:]
+
+
 def test_head_has_no_body(server):
     server.request("POST", "/logs/", json.dumps(some_logs(100)), JSON)
     answer = server.request("HEAD", "/logs/?limit=10", headers={"Accept-Encoding": "gzip"})
@@ -218,7 +278,7 @@ def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
 
     server.request("POST", "/logs/", json.dumps([a_log(*[a_view(other="x" * 500)] * 1_500)]), JSON)
     for _ in range(12):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as channel:
+        with server.connect() as channel:
             channel.sendall(b"GET /logs/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
             channel.recv(100)
     assert len(server.request("GET", "/logs/").json()[0]["actions"]) == 1_500
@@ -229,7 +289,7 @@ def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
     "url", ["sqlite:////nowhere/at/all.sqlite3", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
 )
 def test_a_database_that_is_away_is_503_at_every_address(tmp_path, url):
-    with gunicorn(tmp_path / "log", DATABASE_URL=url, WEB_CONCURRENCY="1") as server:
+    with Server(tmp_path / "log", DATABASE_URL=url, WEB_CONCURRENCY=1) as server:
         answers = [
             server.request("GET", "/logs/"),
             server.request("GET", "/logs/?userId=u&limit=1"),
@@ -254,8 +314,8 @@ def test_a_database_that_is_away_is_503_at_every_address(tmp_path, url):
 )
 def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
     ended = subprocess.run(
-        [*GUNICORN, "--bind", "127.0.0.1:0", "logstore_project.wsgi"],
-        cwd=settings.BASE_DIR,
+        ANYWHERE,
+        cwd=PROJECT,
         env=environment(**changes),
         capture_output=True,
         text=True,
@@ -269,9 +329,8 @@ def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
 
 
 def test_a_start_says_where_the_admin_is_and_how_to_get_in():
-    command = [*GUNICORN, "--bind", "127.0.0.1:0", "logstore_project.wsgi"]
     with subprocess.Popen(
-        command, cwd=settings.BASE_DIR, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ANYWHERE, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         said = [process.stdout.readline(), process.stdout.readline()]
         process.terminate()

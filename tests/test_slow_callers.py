@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.signals import connection_created
 
-from logs.lib.transactions import limit_session
+from logs.lib.transactions import limit_session, limit_transaction, snapshot
 from tests.builders import a_click, a_log, a_view
 from tests.cluster import Cluster
 from tests.server import Server, wait_until
@@ -23,18 +24,25 @@ HALF_A_HEADER = b"POST /logs/ HTTP/1.1\r\nX-Slow: "
 HALF_A_BODY = b"POST /logs/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n["
 
 
+@pytest.fixture(scope="module")
+def strict_server(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"WEB_CONCURRENCY": 1, "WEB_THREADS": THREADS, "LOGSTORE_CLIENT_TIMEOUT": CLIENT_TIMEOUT}
+    log = tmp_path_factory.mktemp("strict") / "server.log"
+    with Server(log, DATABASE_URL=running_cluster.url, **settings) as server:
+        yield server
+
+
 @pytest.fixture
-def server(cluster, serve) -> Server:
-    return serve(
-        DATABASE_URL=cluster.url, WEB_CONCURRENCY=1, WEB_THREADS=THREADS, LOGSTORE_CLIENT_TIMEOUT=CLIENT_TIMEOUT
-    )
+def server(cluster: Cluster, strict_server: Server) -> Server:
+    """A server that soon gives up a client, over an empty store."""
+    return strict_server
 
 
 @pytest.fixture
 def much(server) -> int:
     """More than the kernel's buffers hold, in bytes."""
     for user in range(6):
-        assert server.post([a_log(*[a_view(padding="x" * 1500)] * 1000, user=str(user))])[0] == 200
+        assert server.post([a_log(*[a_view(padding="x" * 1500)] * 1000, user=str(user))]).status == 200
     return 6 * 1000 * 1500
 
 
@@ -47,7 +55,7 @@ def test_a_reader_that_stops_reading_frees_its_thread_and_its_database_connectio
         wait_until(lambda: _open_transactions(cluster) == THREADS)
         began = time.monotonic()
         wait_until(lambda: _open_transactions(cluster) == 0)
-        assert server.post([a_log(a_click())])[0] == 200
+        assert server.post([a_log(a_click())]).status == 200
         assert time.monotonic() - began < 10 * CLIENT_TIMEOUT
 
 
@@ -77,7 +85,7 @@ def test_clients_that_stall_leave_the_others_their_threads(server, start):
         for _ in range(THREADS - 1):
             clients.enter_context(server.connect()).sendall(start)
         began = time.monotonic()
-        assert server.post([a_log()])[0] == 200
+        assert server.post([a_log()]).status == 200
         assert time.monotonic() - began < CLIENT_TIMEOUT
 
 
@@ -92,7 +100,7 @@ def test_clients_that_trickle_on_every_thread_are_given_up(cluster, server, star
         for client in trickling:
             client.sendall(start)
         assert sum(_trickle_until_refused(client) for client in trickling) < THREADS * 10 * CLIENT_TIMEOUT
-        assert server.post([a_log()])[0] == 200
+        assert server.post([a_log()]).status == 200
     with cluster.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM logs_log")
         assert cursor.fetchone()[0] == 1
@@ -104,12 +112,12 @@ def test_a_batch_waits_for_a_lock_only_so_long(cluster, serve):
     with cluster.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE logs_log")
         began = time.monotonic()
-        status, headers, answer = server.post([a_log()])
+        refused = server.post([a_log()])
         cursor.execute("ROLLBACK")
-    assert (status, answer["code"]) == (503, "STORE_UNAVAILABLE")
-    assert headers["Retry-After"]
+    assert refused.refusal == (503, "STORE_UNAVAILABLE")
+    assert refused.headers["Retry-After"]
     assert 0.2 <= time.monotonic() - began < 5
-    assert server.request("GET", "/logs/")[2] == [a_log()]
+    assert server.logs() == [a_log()]
 
 
 @pytest.mark.parametrize("query", ["", "?userId=ABC123XYZ", "?limit=1"], ids=["all", "a user's", "a page"])
@@ -117,27 +125,49 @@ def test_a_read_takes_only_so_long(cluster, serve, query):
     server = serve(DATABASE_URL=cluster.url, LOGSTORE_STATEMENT_TIMEOUT=0.2)
     with cluster.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE logs_log, logs_action")
-        status = server.request("GET", f"/logs/{query}")[0]
+        status = server.request("GET", f"/logs/{query}").status
         cursor.execute("ROLLBACK")
     assert status == 503
-    assert server.request("GET", f"/logs/{query}")[0] == 200
+    assert server.request("GET", f"/logs/{query}").status == 200
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_served_connection_is_limited_when_it_is_made(settings):
-    """Also what reads and writes outside of a transaction, such as the admin."""
-    settings.LOGSTORE_STATEMENT_TIMEOUT, settings.LOGSTORE_LOCK_TIMEOUT = 31, 1.5
-    settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT = 61
+LIMITS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+
+
+@pytest.fixture
+def given_limits(transactional_db, settings):
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no such limits: its only one is for how long a writer waits")
+    settings.LOGSTORE_STATEMENT_TIMEOUT, settings.LOGSTORE_LOCK_TIMEOUT = 31, 1.5
+    settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT = 61
+
+
+@pytest.fixture
+def served_connection(given_limits):
+    """The connection of a process that serves requests."""
     connection.close()
     connection_created.connect(limit_session)
-    try:
-        names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
-        assert [_shown(name) for name in names] == ["31s", "1500ms", "61s"]
-    finally:
-        connection_created.disconnect(limit_session)
-        connection.close()
+    yield connection
+    connection_created.disconnect(limit_session)
+    connection.close()
+
+
+def test_a_served_connection_is_limited_when_it_is_made(served_connection):
+    """Also what reads and writes outside of a transaction, such as the admin."""
+    assert [_shown(name) for name in LIMITS] == ["31s", "1500ms", "61s"]
+
+
+def test_a_snapshot_of_a_served_connection_may_be_idle_for_as_long_as_its_client_takes(served_connection):
+    with snapshot():
+        assert [_shown(name) for name in LIMITS] == ["31s", "1500ms", "0"]
+
+
+def test_a_command_may_take_its_time(given_limits):
+    with snapshot():
+        assert [_shown(name) for name in LIMITS] == ["0", "0", "0"]
+    with transaction.atomic():
+        limit_transaction()
+        assert [_shown(name) for name in LIMITS] == ["0", "0", "0"]
 
 
 def _open_transactions(cluster: Cluster) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -13,7 +14,8 @@ import pytest
 from django.db import connection
 
 from tests.builders import a_log
-from tests.server import ACTIONS_IN_A_BATCH, Load, wait_until
+from tests.load import ACTIONS_IN_A_BATCH, Load
+from tests.server import wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
 
@@ -21,18 +23,23 @@ BUSY_TIMEOUT = 0.5
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An empty store."""
     if connection.vendor != "sqlite":
         pytest.skip("makes its own SQLite file: runs with the SQLite tests alone")
-    return tmp_path / "store.sqlite3"
+    migrated = request.getfixturevalue("migrated_url").removeprefix("sqlite:///")
+    return Path(shutil.copy(migrated, tmp_path / "store.sqlite3"))
 
 
 @pytest.fixture
-def servers(file, serve):
+def server(file, serve):
+    return serve(DATABASE_URL=f"sqlite:///{file}", WEB_CONCURRENCY=1)
+
+
+@pytest.fixture
+def servers(file, server, serve):
     """Two servers on one file, of one process each."""
-    first = serve(DATABASE_URL=f"sqlite:///{file}", WEB_CONCURRENCY=1)
-    first.manage("migrate", "--verbosity", "0")
-    return first, serve(DATABASE_URL=f"sqlite:///{file}", WEB_CONCURRENCY=1)
+    return server, serve(DATABASE_URL=f"sqlite:///{file}", WEB_CONCURRENCY=1)
 
 
 def test_processes_that_write_hard_wait_for_each_other(file, servers):
@@ -43,32 +50,29 @@ def test_processes_that_write_hard_wait_for_each_other(file, servers):
     assert actions_by_batch(file) == dict.fromkeys(one.acknowledged | two.acknowledged, ACTIONS_IN_A_BATCH)
 
 
-def test_a_killed_server_loses_no_acknowledged_batch_of_a_file(file, servers):
-    server, _ = servers
+def test_a_killed_server_loses_no_acknowledged_batch_of_a_file(file, server):
     with Load(server) as load:
-        wait_until(lambda: len(load.acknowledged) >= 20)
+        load.acknowledges_more(20)
         server.kill()
         server.start()
-        enough = len(load.acknowledged) + 20
-        wait_until(lambda: len(load.acknowledged) >= enough)
+        load.acknowledges_more(20)
     stored = actions_by_batch(file)
     assert load.acknowledged <= set(stored) <= load.sent
     assert set(stored.values()) == {ACTIONS_IN_A_BATCH}
 
 
-def test_a_file_that_is_locked_for_too_long_is_answered_503(file, servers, serve):
+def test_a_file_that_is_locked_for_too_long_is_answered_503(file, serve):
     server = serve(DATABASE_URL=f"sqlite:///{file}", LOGSTORE_SQLITE_TIMEOUT=BUSY_TIMEOUT)
     with another_writer(file):
         began = time.monotonic()
-        status, headers, answer = server.post([a_log()])
+        refused = server.post([a_log()])
         took = time.monotonic() - began
         read = server.request("GET", "/logs/")
-    assert (status, answer["code"]) == (503, "STORE_UNAVAILABLE")
-    assert headers["Retry-After"]
+    assert refused.refusal == (503, "STORE_UNAVAILABLE")
+    assert refused.headers["Retry-After"]
     assert took >= BUSY_TIMEOUT
-    assert read[0] == 200
-    assert read[2] == []
-    assert server.post([a_log()])[0] == 200
+    assert (read.status, read.json()) == (200, [])
+    assert server.post([a_log()]).status == 200
 
 
 @contextmanager

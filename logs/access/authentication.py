@@ -18,17 +18,17 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
-        """Raises LogStoreError for a key that is not a live one, or that must not come in an address."""
+        """Raises LogStoreError for a key that is not a live one, or that must not come in a URL."""
         if settings.LOGSTORE_AUTH == "open" or request.method == "OPTIONS":
             return None
         in_header = _key_in_header(request)
-        text = in_header or _key_in_address(request)
+        text = in_header or _key_in_query(request)
         if not text:
             return None
         key = keys.find(text)
         if key is None:
             raise LogStoreError(ErrorCode.INVALID_API_KEY)
-        # Addresses end up in browser histories and logs.
+        # URLs end up in browser histories and logs.
         if not in_header and key.scope != Scope.INGEST:
             raise LogStoreError(ErrorCode.PERMISSION_DENIED, "Only a key that may only ingest may come as ?key=.")
         keys.note_use(key)
@@ -43,5 +43,5 @@ def _key_in_header(request: Request) -> str:
     return text.strip() if scheme.lower() == "bearer" else ""
 
 
-def _key_in_address(request: Request) -> str:
+def _key_in_query(request: Request) -> str:
     return request.query_params.get("key", "") if request.method == "POST" else ""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import Tags, Warning, register
-from django.db import DatabaseError, OperationalError, connection
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.db import DatabaseError, OperationalError
 
 from logs.access.models import ApiKey
+from logs.lib.database import is_made
 
 
 @register(Tags.security)
-def check_that_there_is_a_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Warning]:
+def check_that_there_is_a_key(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a store that asks for API keys, and has made none. Silent while the database is away."""
     if settings.DEBUG or settings.LOGSTORE_AUTH != "keys" or _has_a_key():
         return []
@@ -29,8 +27,7 @@ def check_that_there_is_a_key(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 
 def _has_a_key() -> bool:
-    # A look would make the file.
-    if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
+    if not is_made():
         return False
     try:
         return ApiKey.objects.exists()

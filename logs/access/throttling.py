@@ -11,7 +11,7 @@ from rest_framework.throttling import BaseThrottle
 from logs.access.addresses import client_address
 from logs.access.models import Scope
 from logs.access.permissions import SCOPE_OF_METHOD
-from logs.access.rates import Rate, seconds_to_wait
+from logs.access.rates import seconds_to_wait
 
 if TYPE_CHECKING:
     # It imports this module, which the settings name.
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 class RateLimit(BaseThrottle):
-    """LOGSTORE_RATE_INGEST and LOGSTORE_RATE_READ, for each key; for each address where there is none."""
+    """LOGSTORE_RATE_INGEST and LOGSTORE_RATE_READ, for each key; for each IP address where there is none."""
 
     _seconds = 0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        scope = SCOPE_OF_METHOD.get(request.method)
-        limits = {Scope.INGEST: settings.LOGSTORE_RATE_INGEST, Scope.READ: settings.LOGSTORE_RATE_READ}
-        rate = Rate.parse(limits.get(scope, ""))
+        scope = SCOPE_OF_METHOD.get(request.method or "")
+        if scope is None:
+            return True
+        rate = settings.LOGSTORE_RATE_INGEST if scope is Scope.INGEST else settings.LOGSTORE_RATE_READ
         if rate is None:
             return True
         who = f"address:{client_address(request)}" if request.auth is None else f"key:{request.auth.pk}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 
 class ContentNegotiation(BaseContentNegotiation):
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the parser of the body's content type, the first one where there is none; None for another charset."""
         try:
             media_type, parameters = parse_header_parameters(request.content_type)
@@ -22,24 +22,23 @@ class ContentNegotiation(BaseContentNegotiation):
             return None
         if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
             return None
-        if not media_type:
-            return parsers[0]
-        return next((parser for parser in parsers if parser.media_type == media_type.lower()), None)
+        return next((parser for parser in parsers if media_type.lower() in ("", parser.media_type)), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """Return the renderer that `format` names, otherwise the one that `Accept` prefers, with its media type.
 
         Raises NotAcceptable when the client takes none of them. A `format` that does not exist is left to the query.
         """
+        choice = list(renderers)
         wanted = request.query_params.get("format")
-        chosen = next((renderer for renderer in renderers if renderer.format == wanted), None)
+        chosen = next((renderer for renderer in choice if renderer.format == wanted), None)
         if chosen is None:
-            preferred = _preferred_type(request._request, [renderer.media_type for renderer in renderers])
-            chosen = next((renderer for renderer in renderers if renderer.media_type == preferred), None)
+            preferred = _preferred_type(request._request, [renderer.media_type for renderer in choice])
+            chosen = next((renderer for renderer in choice if renderer.media_type == preferred), None)
         if chosen is None:
-            raise NotAcceptable(available_renderers=renderers)
+            raise NotAcceptable(available_renderers=choice)
         return chosen, chosen.media_type
 
 

@@ -1,10 +1,11 @@
-"""What a database error means: try again, come back later, or a fault of ours."""
+"""What differs between the databases: what their errors mean, how they keep text, what their SQL is called."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,21 @@ _UNAVAILABLE_CODES = {
     "25P03",  # idle in transaction for too long
     "25P04",  # a transaction that took too long
 }
+
+
+def is_made() -> bool:
+    """Whether there may be a database to look into: SQLite makes a file that is not there by the look."""
+    return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).exists()
+
+
+def encoding() -> str:
+    """Return the name of the encoding that the database keeps text in.
+
+    Raises django.db.Error when the database is away.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA encoding" if connection.vendor == "sqlite" else "SHOW server_encoding")
+        return str(cursor.fetchone()[0])
 
 
 def is_unavailable(error: Error) -> bool:

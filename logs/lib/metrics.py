@@ -7,25 +7,32 @@ https://prometheus.github.io/client_python/multiprocess/
 from __future__ import annotations
 
 import os
+import re
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-REQUESTS = Counter("logstore_requests", "Requests answered.", ["method", "address", "status"])
+REQUESTS = Counter("logstore_requests", "Requests answered.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
-    "logstore_request_seconds", "Time from a request to the end of its answer.", ["method", "address"]
+    "logstore_request_seconds", "Time from a request to the end of its answer.", ["method", "route"]
 )
 ACTIONS_STORED = Counter("logstore_actions_stored", "Actions stored and acknowledged.")
 REFUSALS = Counter("logstore_refusals", "Requests answered with an error, by its code.", ["code"])
 DATABASE_ERRORS = Counter("logstore_database_errors", "Requests that a database error broke, by its type.", ["type"])
 
+# The client library compares a format's version as numbers, and repeats it in the answer.
+_names_an_odd_version = re.compile(r"version=(?![0-9]{1,4}(\.[0-9]{1,4}){0,3}\s*([,;]|$))").search
+
 
 def exposition(accept: str) -> tuple[bytes, str]:
-    """Return the figures of all workers and their media type. accept: the request's Accept header."""
+    """Return the metrics of all workers, and their media type.
+
+    accept: the request's Accept header; where it names a version that is none, the answer is Prometheus's plain text.
+    """
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-    encode, media_type = choose_encoder(accept)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    encode, media_type = choose_encoder("" if _names_an_odd_version(accept) else accept)
     return encode(registry), media_type

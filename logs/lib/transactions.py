@@ -1,8 +1,9 @@
-"""How long PostgreSQL may work or wait for a request: set for a session, or for each transaction behind a pooler.
+"""Transactions: one snapshot for many queries, retries, and for how long PostgreSQL may work or wait for a request.
 
-A pooler in transaction mode, such as PgBouncer, refuses `options` at the start of a connection, and what a session sets
-there stays behind for whoever is lent that connection next. So a direct connection is limited once, when it is made,
-and behind a pooler the store's transactions limit themselves.
+A process that serves requests connects limit_session to Django's signal connection_created; a command does not, and may
+take its time. A pooler in transaction mode, such as PgBouncer, refuses `options` at the start of a connection, and what
+a session sets there stays behind for whoever is lent that connection next. So a direct connection is limited once, when
+it is made, and behind a pooler the store's transactions limit themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -26,6 +28,9 @@ Result = TypeVar("Result")
 
 _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
+# The driver's connections to PostgreSQL that have limits: those of a process that serves.
+_limited: WeakSet[Any] = WeakSet()
+
 
 @contextmanager
 def snapshot() -> Iterator[None]:
@@ -39,10 +44,7 @@ def snapshot() -> Iterator[None]:
     elif connection.vendor == "postgresql":
         with transaction.atomic():
             with connection.cursor() as cursor:
-                # It may be idle for as long as a slow client takes for what it was sent: the server gives up one that
-                # stalls.
-                limits = _limits("SET LOCAL", idle_seconds=0)
-                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {limits}")
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; " + _snapshot_limits())
             try:
                 yield
             finally:
@@ -78,34 +80,44 @@ def retried(work: Callable[[], Result]) -> Result:
 
 
 def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Limit a new connection, unless it is a pooler's.
+    """Limit a new connection to PostgreSQL, or note that its transactions are to be limited where it is a pooler's.
 
-    A receiver of connection_created, in the processes that serve requests: a command may take its time.
+    A receiver of connection_created.
     """
-    connection.is_limited = connection.vendor == "postgresql" and not is_pooled(connection)
-    if connection.is_limited:
+    if connection.vendor != "postgresql":
+        return
+    _limited.add(connection.connection)
+    if not is_pooled(connection):
         with connection.cursor() as cursor:
-            cursor.execute(_limits("SET"))
+            cursor.execute(_limits("SET", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT))
 
 
-def limits_itself() -> bool:
-    """Whether the session has its limits, so that a transaction needs none of its own."""
-    return connection.vendor != "postgresql" or getattr(connection, "is_limited", False)
+def needs_limits() -> bool:
+    """Whether a transaction must be limited by itself: on a pooler's connection, in a process that serves."""
+    if connection.vendor != "postgresql":
+        return False
+    connection.ensure_connection()
+    return connection.connection in _limited and is_pooled(connection)
 
 
 def limit_transaction() -> None:
-    """Limit the transaction that is open, where its session is not limited."""
-    if not limits_itself():
+    """Limit the transaction that is open, where it needs that."""
+    if needs_limits():
         with connection.cursor() as cursor:
-            cursor.execute(_limits("SET LOCAL"))
+            cursor.execute(_limits("SET LOCAL", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT))
 
 
-def _limits(command: str, idle_seconds: float | None = None) -> str:
+def _snapshot_limits() -> str:
+    if connection.connection not in _limited:
+        return ""
+    # It may be idle for as long as a slow client takes for what it was sent: the server gives up one that stalls.
+    return _limits("SET LOCAL", 0)
+
+
+def _limits(command: str, idle_seconds: float) -> str:
     seconds = {
         "statement_timeout": settings.LOGSTORE_STATEMENT_TIMEOUT,
         "lock_timeout": settings.LOGSTORE_LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": (
-            settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT if idle_seconds is None else idle_seconds
-        ),
+        "idle_in_transaction_session_timeout": idle_seconds,
     }
     return "; ".join(f"{command} {name} = {int(limit * 1000)}" for name, limit in seconds.items())

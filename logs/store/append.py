@@ -18,7 +18,7 @@ from django.db import Error, InterfaceError, OperationalError, connection, trans
 from logs.lib import metrics
 from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
-from logs.lib.transactions import limit_transaction, limits_itself, retried
+from logs.lib.transactions import limit_transaction, needs_limits, retried
 from logs.store import writing
 
 # A group ends with the batch that makes it this long.
@@ -201,7 +201,7 @@ def _write_once(group: Sequence[_Pending]) -> None:
 
 
 def _needs_transaction(group: Sequence[_Pending]) -> bool:
-    return not limits_itself() or any(pending.token is not None for pending in group)
+    return needs_limits() or any(pending.token is not None for pending in group)
 
 
 def _is_new(pending: _Pending) -> bool:

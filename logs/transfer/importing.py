@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from django.db import connection
 from django.db.models import Exists
 
-from logs.api.bodies import Undecodable
 from logs.api.serializers import LogSerializer, Refusals
 from logs.lib.errors import Violation
 from logs.models import ImportedChunk, Log

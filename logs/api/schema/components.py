@@ -97,7 +97,7 @@ SECURITY_SCHEMES: dict[str, Schema] = {
 }
 
 
-def _object(serializer: type[serializers.Serializer], **given: Schema) -> Schema:
+def _object(serializer: type[serializers.Serializer[Any]], **given: Schema) -> Schema:
     """The schema of a serializer's fields; those that are given go before those made from the fields."""
     fields = serializer().fields
     return {
@@ -107,7 +107,7 @@ def _object(serializer: type[serializers.Serializer], **given: Schema) -> Schema
     }
 
 
-def _field_schema(field: serializers.Field) -> Schema:
+def _field_schema(field: serializers.Field[Any, Any, Any, Any]) -> Schema:
     match field:
         case StrictString():
             return {"type": "string", "minLength": 1, "maxLength": field.max_length, "pattern": NO_NUL}

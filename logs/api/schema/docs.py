@@ -14,6 +14,6 @@ class DocsView(SpectacularSwaggerSplitView):
 
     template_name = "logs/docs.html"
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """Answer what is allowed, without a body: the usual one has no template."""
         return HttpResponse()

@@ -44,7 +44,7 @@ _OF_AN_UPLOAD = {ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.BODY_TOO_LARGE, Err
 
 
 def without_aliases(endpoints: Sequence[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:
-    """A hook of drf-spectacular's: leave out an address that is another's without the slash at its end."""
+    """A hook of drf-spectacular's: leave out a URL that is another's without the slash at its end."""
     paths = {path for path, *_ in endpoints}
     return [endpoint for endpoint in endpoints if f"{endpoint[0]}/" not in paths]
 
@@ -112,7 +112,7 @@ def _read() -> Callable[..., Any]:
             _query("format", {"type": "string", "enum": list(FORMATS)}, "Goes before Accept."),
             _header("If-None-Match", {"type": "string"}, "The ETag of an answer that the client has."),
             _header("ETag", {"type": "string"}, "Where there is a `userId`: the same while the answer is.", [200, 304]),
-            _header("Link", {"type": "string"}, 'The next page, while there is one: `<address>; rel="next"`.', [200]),
+            _header("Link", {"type": "string"}, 'The next page, while there is one: `<URL>; rel="next"`.', [200]),
             _RETRY_AFTER,
         ],
         responses={
@@ -163,6 +163,7 @@ def _errors(codes: set[ErrorCode]) -> dict[tuple[int, str], OpenApiResponse]:
     }
 
 
-def _auth(*schemes: str) -> list[dict[str, list[str]]]:
-    asked = [{scheme: []} for scheme in schemes]
-    return asked if settings.LOGSTORE_AUTH == "keys" else [{}, *asked]
+def _auth(*schemes: str) -> list[Any]:
+    """What OpenAPI calls security requirements: any one of the schemes, or none in an open store."""
+    required: list[dict[str, list[str]]] = [{scheme: []} for scheme in schemes]
+    return required if settings.LOGSTORE_AUTH == "keys" else [{}, *required]
