@@ -23,12 +23,9 @@ from logs.api.exceptions import answer_exception, bad_request, error_response
 from logs.lib import metrics
 from logs.lib.errors import ErrorCode
 from logstore_project.logging import NO_REQUEST, request_id
+from logstore_project.pages import LOGS, first_part, is_for_programs
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
-LOGS = "logs"
-# The first part of the paths where programs call, and every error has the contract's body.
-API = (LOGS, "stats", "healthz", "readyz", "metrics", "schema")
-
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 _is_harmless = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
@@ -123,7 +120,7 @@ class ErrorBodyMiddleware:
             return response
         # The store's own errors are never streamed; those of static files are, and empty.
         is_empty = not isinstance(response, HttpResponse) or not response.content
-        is_page = response.headers.get("Content-Type") != "application/json" and _first_part(request) in API
+        is_page = response.headers.get("Content-Type") != "application/json" and is_for_programs(request)
         if not is_empty and not is_page:
             return response
         kept = {name: value for name, value in response.items() if name not in ("Content-Type", "Content-Length")}
@@ -131,7 +128,7 @@ class ErrorBodyMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer what a view of the API raises before Django makes a page of it."""
-        return answer_exception(exception) if _first_part(request) in API else None
+        return answer_exception(exception) if is_for_programs(request) else None
 
 
 class FormSizeMiddleware:
@@ -144,19 +141,18 @@ class FormSizeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if _first_part(request) != LOGS:
+        if first_part(request) != LOGS:
             if "HTTP_TRANSFER_ENCODING" in request.META:
                 # Nobody knows it yet: Django counts while it reads.
                 request.META["CONTENT_LENGTH"] = ""
             try:
                 request.META["CONTENT_LENGTH"] = str(len(request.body))
+            except ValueError:
+                # A Content-Length that is no number.
+                return error_response(ErrorCode.INVALID_PARAMETER)
             except (RequestDataTooBig, UnreadablePostError) as error:
                 return bad_request(request, error)
         return self.get_response(request)
-
-
-def _first_part(request: HttpRequest) -> str:
-    return request.path_info.removeprefix("/").partition("/")[0]
 
 
 _refuses_gzip = re.compile(r"\bgzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)", re.IGNORECASE).search

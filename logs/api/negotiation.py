@@ -32,6 +32,9 @@ class ContentNegotiation(BaseContentNegotiation):
         Raises NotAcceptable when the client takes none of them. A `format` that does not exist is left to the query.
         """
         choice = list(renderers)
+        if not request.META.get("QUERY_STRING") and request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
+            # As most programs ask: spared what is looked at below.
+            return choice[0], choice[0].media_type
         wanted = request.query_params.get("format")
         chosen = next((renderer for renderer in choice if renderer.format == wanted), None)
         if chosen is None:

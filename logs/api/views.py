@@ -42,7 +42,8 @@ class LogsView(APIView):
             serializer.is_valid(raise_exception=True)
             serializer.save()
             receipt = serializer.receipt
-        return Response({"success": True, **asdict(receipt)})
+        renderer = request.accepted_renderer
+        return HttpResponse(renderer.render({"success": True, **asdict(receipt)}), content_type=renderer.media_type)
 
     def get(self, request: Request) -> HttpResponseBase:
         query = LogQuery(request.META.get("QUERY_STRING", ""))
