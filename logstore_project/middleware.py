@@ -145,7 +145,7 @@ class FormSizeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if _first_part(request) != LOGS:
-            if "HTTP_TRANSFER_ENCODING" in request.META:
+            if "HTTP_TRANSFER_ENCODING" in request.META or not _is_number(request.META.get("CONTENT_LENGTH", "")):
                 # Nobody knows it yet: Django counts while it reads.
                 request.META["CONTENT_LENGTH"] = ""
             try:
@@ -153,6 +153,14 @@ class FormSizeMiddleware:
             except (RequestDataTooBig, UnreadablePostError) as error:
                 return bad_request(request, error)
         return self.get_response(request)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_part(request: HttpRequest) -> str:
