@@ -29,7 +29,7 @@ LOGS = "logs"
 # The first part of the paths where programs call, and every error has the contract's body.
 API = (LOGS, "stats", "healthz", "readyz", "metrics", "schema")
 
-Answer = Callable[[HttpRequest], HttpResponseBase]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _is_harmless = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -39,7 +39,7 @@ logger = logging.getLogger("logstore.access")
 class RequestMiddleware:
     """Gives the request an id, the caller's own X-Request-ID if that is short and harmless, and notes its end."""
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -109,12 +109,12 @@ _code_by_status = {code.status: code for code in reversed(ErrorCode)} | {400: Er
 
 
 class ErrorBodyMiddleware:
-    """Gives an error that has no body, such as Django's own 405, that of its status; a page about it, in the API, too.
+    """Gives an error without a body, such as Django's own 405, the contract's body for its status.
 
-    Such pages are Django's with DEBUG on.
+    In the API also one that has a page instead, as Django makes them with DEBUG on.
     """
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -140,7 +140,7 @@ class FormSizeMiddleware:
     Logs have a limit of their own, which their parsers keep.
     """
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
