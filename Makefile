@@ -1,11 +1,15 @@
 # make run     the store at http://127.0.0.1:8000, ready to use
-# make test    the tests, on DATABASE_URL's kind of database
+# make test    the tests, on DATABASE_URL's kind of database; make test ARGS="-k login" some of them
+# make lint    style, types, and which module may import which
 # make benchmark    how fast the API is, on a PostgreSQL server
 # make manage do="createsuperuser"    any command of manage.py, with the same settings as make run
 
 PYTHON ?= python3
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
+
+# Tests wait for processes and databases as much as they compute; a worker that is done takes over what others have left.
+PARALLEL ?= --numprocesses=3 --dist=worksteal
 
 # A secret of this folder's own, for these targets alone; every other start asks for SECRET_KEY.
 LOCAL_SECRET = if [ -z "$$SECRET_KEY" ] && ! grep -qs '^SECRET_KEY=.' .env; then \
@@ -21,7 +25,7 @@ run: setup
 	exec $(BIN)/gunicorn --config python:logstore_project.gunicorn_conf logstore_project.wsgi
 
 test: setup
-	@$(LOCAL_SECRET); exec $(BIN)/pytest $(ARGS)
+	@$(LOCAL_SECRET); exec $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 benchmark: setup
 	@$(LOCAL_SECRET); exec $(BIN)/python -m benchmarks.api
@@ -29,6 +33,8 @@ benchmark: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(LOCAL_SECRET); $(BIN)/mypy
+	$(BIN)/lint-imports
 
 manage: setup
 	@$(LOCAL_SECRET); $(LOCAL_AUTH); exec $(MANAGE) $(do)

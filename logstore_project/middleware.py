@@ -26,7 +26,7 @@ from logstore_project.logging import NO_REQUEST, request_id
 from logstore_project.pages import LOGS, first_part, is_for_programs
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
-Answer = Callable[[HttpRequest], HttpResponseBase]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _is_harmless = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -36,7 +36,7 @@ logger = logging.getLogger("logstore.access")
 class RequestMiddleware:
     """Gives the request an id, the caller's own X-Request-ID if that is short and harmless, and notes its end."""
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -106,12 +106,12 @@ _code_by_status = {code.status: code for code in reversed(ErrorCode)} | {400: Er
 
 
 class ErrorBodyMiddleware:
-    """Gives an error that has no body, such as Django's own 405, that of its status; a page about it, in the API, too.
+    """Gives an error without a body, such as Django's own 405, the contract's body for its status.
 
-    Such pages are Django's with DEBUG on.
+    In the API also one that has a page instead, as Django makes them with DEBUG on.
     """
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -137,22 +137,27 @@ class FormSizeMiddleware:
     Logs have a limit of their own, which their parsers keep.
     """
 
-    def __init__(self, get_response: Answer) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if first_part(request) != LOGS:
-            if "HTTP_TRANSFER_ENCODING" in request.META:
+            if "HTTP_TRANSFER_ENCODING" in request.META or not _is_number(request.META.get("CONTENT_LENGTH", "")):
                 # Nobody knows it yet: Django counts while it reads.
                 request.META["CONTENT_LENGTH"] = ""
             try:
                 request.META["CONTENT_LENGTH"] = str(len(request.body))
-            except ValueError:
-                # A Content-Length that is no number.
-                return error_response(ErrorCode.INVALID_PARAMETER)
             except (RequestDataTooBig, UnreadablePostError) as error:
                 return bad_request(request, error)
         return self.get_response(request)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
 
 
 _refuses_gzip = re.compile(r"\bgzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)", re.IGNORECASE).search

@@ -33,9 +33,9 @@ def refusal(answer):
 def send(client):
     """Send a request as a key's holder, with a good body where there is one."""
 
-    def send(method, headers=None, address="/logs/"):
+    def send(method, headers=None, url="/logs/"):
         body = json.dumps([a_log()]) if method == "POST" else ""
-        answer = client.generic(method, address, body, "application/json", headers=headers)
+        answer = client.generic(method, url, body, "application/json", headers=headers)
         if answer.streaming:
             answer.getvalue()
         return answer
@@ -149,45 +149,45 @@ def test_an_open_store_asks_nobody_and_looks_at_no_key(send, settings):
 FOR_EVERYBODY = {"healthz", "readyz", "schema/", "schema", "docs/", "admin/"}
 
 
-def addresses(patterns, start=""):
+def urls(patterns, start=""):
     for pattern in patterns:
         path = f"{start}{pattern.pattern}"
         if path not in FOR_EVERYBODY and path != "admin/login/":
-            yield from addresses(pattern.url_patterns, path) if isinstance(pattern, URLResolver) else [path]
+            yield from urls(pattern.url_patterns, path) if isinstance(pattern, URLResolver) else [path]
 
 
-@pytest.mark.parametrize("path", list(addresses(get_resolver().url_patterns)))
-def test_no_address_is_open_by_mistake(send, path):
-    assert refusal(send("GET", address=f"/{path}")) == (401, "NOT_AUTHENTICATED")
-    assert refusal(send("POST", address=f"/{path}")) == (401, "NOT_AUTHENTICATED")
+@pytest.mark.parametrize("path", list(urls(get_resolver().url_patterns)))
+def test_no_url_is_open_by_mistake(send, path):
+    assert refusal(send("GET", url=f"/{path}")) == (401, "NOT_AUTHENTICATED")
+    assert refusal(send("POST", url=f"/{path}")) == (401, "NOT_AUTHENTICATED")
 
 
 # --- ?key= -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_beacon_may_carry_an_ingest_key_in_its_address(client):
+def test_a_beacon_may_carry_an_ingest_key_in_its_url(client):
     _, text = a_key("ingest")
     body = json.dumps([a_log()])
     assert client.post(f"/logs/?key={text}", body, content_type="text/plain").json()["stored"] == 3
 
 
 @pytest.mark.parametrize("scope", ["read", "both"])
-def test_a_key_that_may_read_is_refused_in_an_address(send, scope):
+def test_a_key_that_may_read_is_refused_in_a_url(send, scope):
     _, text = a_key(scope)
-    assert refusal(send("POST", address=f"/logs/?key={text}")) == (403, "PERMISSION_DENIED")
+    assert refusal(send("POST", url=f"/logs/?key={text}")) == (403, "PERMISSION_DENIED")
     assert stored_actions() == 0
 
 
 @pytest.mark.parametrize(
     "key, code", [("", "NOT_AUTHENTICATED"), ("ls_x", "INVALID_API_KEY")], ids=["empty", "unknown"]
 )
-def test_an_address_without_a_live_key_is_refused(send, key, code):
-    assert refusal(send("POST", address=f"/logs/?key={key}")) == (401, code)
+def test_a_url_without_a_live_key_is_refused(send, key, code):
+    assert refusal(send("POST", url=f"/logs/?key={key}")) == (401, code)
 
 
-def test_the_key_of_an_address_opens_nothing_to_read(send):
+def test_the_key_of_a_url_opens_nothing_to_read(send):
     _, text = a_key("both")
-    assert refusal(send("GET", address=f"/logs/?key={text}")) == (401, "NOT_AUTHENTICATED")
+    assert refusal(send("GET", url=f"/logs/?key={text}")) == (401, "NOT_AUTHENTICATED")
 
 
 def test_reading_knows_no_parameter_of_that_name_and_does_not_repeat_it(send):

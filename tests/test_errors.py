@@ -310,11 +310,11 @@ def test_a_refusal_logs_no_personal_data(client, caplog):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/admin/", "/admin/login/", "/logs/"])
-def test_a_cookie_with_u_0000_is_no_fault_of_the_store_s(client, address):
+@pytest.mark.parametrize("url", ["/admin/", "/admin/login/", "/logs/"])
+def test_a_cookie_with_u_0000_is_no_fault_of_the_store_s(client, url):
     client.raise_request_exception = False
     # A quoted cookie may hold any byte, spelled in octal.
-    answer = client.get(address, headers={"Cookie": r'sessionid="\000bcdefghijklmn"'})
+    answer = client.get(url, headers={"Cookie": r'sessionid="\000bcdefghijklmn"'})
     assert answer.status_code < 400 or refusal(answer) == (400, "INVALID_CHARACTER")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.caches import NOBODY_LISTENS, with_cache
 
@@ -42,6 +43,17 @@ def test_nobody_can_lock_an_admin_out_from_another_address(client):
 
 def test_the_page_itself_is_not_limited(client):
     assert {client.get(LOGIN).status_code for _ in range(5)} == {200}
+
+
+def test_a_file_in_the_form_is_not_kept(client):
+    answer = client.post(LOGIN, {"username": SimpleUploadedFile("name.txt", b"admin"), "password": "right"})
+    assert answer.status_code == 200
+    assert not answer.wsgi_request.FILES
+
+
+@pytest.mark.parametrize("length", ["x", "-5", "", "9" * 5000], ids=["no number", "negative", "empty", "endless"])
+def test_a_form_of_a_length_that_is_none_is_refused_or_empty(client, length):
+    assert client.post(LOGIN, {"username": "admin"}, CONTENT_LENGTH=length).status_code == 200
 
 
 def test_the_login_stays_limited_while_the_shared_cache_is_away(client, settings):

@@ -63,7 +63,7 @@ def test_every_code_that_can_be_answered_is_documented_with_its_status(document)
         for status, answer in operation["responses"].items()
         for code in re.findall(r"`([A-Z_]+)`:", answer["description"])
     }
-    # NOT_FOUND is that of every other address, INTERNAL_ERROR no input's.
+    # NOT_FOUND is that of every other URL, INTERNAL_ERROR no input's.
     left_out = {ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR}
     assert documented == {(code.status, code.name) for code in ErrorCode if code not in left_out}
 
@@ -100,22 +100,22 @@ def test_the_page_holds_no_script_or_style_and_asks_no_other_host(client):
     assert page.status_code == 200
     html = page.content.decode()
     assert re.findall(r"<script(?! src=)|<style|\bon\w+=|\bstyle=", html) == []
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', html)
-    assert len(addresses) == 6
-    for address in addresses:
-        if address.startswith("/static/"):
-            assert finders.find(address.removeprefix("/static/"))
+    urls = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert len(urls) == 6
+    for url in urls:
+        if url.startswith("/static/"):
+            assert finders.find(url.removeprefix("/static/"))
         else:
-            script = client.get(address)
+            script = client.get(url)
             assert script.headers["Content-Type"].startswith("application/javascript")
             assert b"/schema/" in script.content
             assert b"http://" not in script.content + page.content
             assert b"https://" not in script.content + page.content
 
 
-@pytest.mark.parametrize("address", ["/docs/", "/schema/"])
-def test_options_says_what_may_be_done_with_the_document_and_its_page(client, address):
-    answer = client.options(address)
+@pytest.mark.parametrize("url", ["/docs/", "/schema/"])
+def test_options_says_what_may_be_done_with_the_document_and_its_page(client, url):
+    answer = client.options(url)
     assert answer.status_code == 200
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 

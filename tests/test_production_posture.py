@@ -103,7 +103,7 @@ def test_cookies_travel_over_https_alone(served):
 @pytest.mark.parametrize("path", ["/logs/", "/admin/login/", "/nothing", "/admin/", "/static/admin/css/base.css"])
 def test_a_host_that_is_not_ours_is_refused(served, path):
     answer = served.request("GET", path, headers={**THROUGH_THE_PROXY, "Host": "evil.example.com"})
-    # Static files are everybody's and name no address.
+    # Static files are everybody's and name no host.
     assert answer.status == (200 if path.startswith("/static/") else 400)
     assert "evil" not in answer.text
 

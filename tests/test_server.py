@@ -230,12 +230,12 @@ def test_a_connection_serves_one_request_after_another(server):
     ],
     ids=ascii,
 )
-@pytest.mark.parametrize("address", ["/logs/?userId=%C3%A9", "/admin/login/?next=%C3%A9"])
-def test_no_header_disturbs_a_get(server, address, headers):
+@pytest.mark.parametrize("url", ["/logs/?userId=%C3%A9", "/admin/login/?next=%C3%A9"])
+def test_no_header_disturbs_a_get(server, url, headers):
     server.request("POST", "/logs/", json.dumps([a_log(user="é")]), JSON)
-    answer = server.request("GET", address, headers=headers)
+    answer = server.request("GET", url, headers=headers)
     assert answer.status == 200
-    if address.startswith("/logs/"):
+    if url.startswith("/logs/"):
         assert answer.json() == [a_log(user="é")]
 
 
@@ -250,7 +250,7 @@ def test_a_request_without_a_host_is_served(server):
     assert server.send_bytes(b"GET /logs/ HTTP/1.0\r\n\r\n").status == 200
 
 
-def test_the_longest_user_fits_into_the_address(server):
+def test_the_longest_user_fits_into_the_url(server):
     user = "\U0001f600" * 255
     server.request("POST", "/logs/", json.dumps([a_log(user=user)]), JSON)
     answer = server.request("GET", "/logs/?userId=" + "%F0%9F%98%80" * 255)
@@ -288,7 +288,7 @@ def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
 @pytest.mark.parametrize(
     "url", ["sqlite:////nowhere/at/all.sqlite3", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
 )
-def test_a_database_that_is_away_is_503_at_every_address(tmp_path, url):
+def test_a_database_that_is_away_is_503_at_every_url(tmp_path, url):
     with Server(tmp_path / "log", DATABASE_URL=url, WEB_CONCURRENCY=1) as server:
         answers = [
             server.request("GET", "/logs/"),
