@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
@@ -225,14 +227,37 @@ def test_the_use_of_a_key_is_noted(send):
 
 def test_the_use_of_a_key_is_noted_once_a_minute(send):
     recently, long_ago = timezone.now() - timedelta(seconds=59), timezone.now() - timedelta(seconds=61)
-    key, text = a_key(last_used=recently)
-    send("GET", bearer(text))
-    key.refresh_from_db()
-    assert key.last_used == recently
-    ApiKey.objects.update(last_used=long_ago)
-    send("GET", bearer(text))
-    key.refresh_from_db()
-    assert key.last_used > recently
+    for last_used, is_noted in ((recently, False), (long_ago, True)):
+        key, text = a_key(last_used=last_used)
+        send("GET", bearer(text))
+        send("GET", bearer(text))
+        key.refresh_from_db()
+        assert (key.last_used > recently) is is_noted
+
+
+def test_a_key_that_another_process_revokes_is_refused_a_moment_later(send, monkeypatch):
+    _, text = a_key()
+    assert send("GET", bearer(text)).status_code == 200
+    ApiKey.objects.update(revoked=timezone.now())
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 1.001)
+    assert refusal(send("GET", bearer(text))) == (401, "INVALID_API_KEY")
+
+
+def test_a_key_that_is_asked_with_again_costs_no_query(send):
+    _, text = a_key(last_used=timezone.now())
+    assert send("GET", bearer(text)).status_code == 200
+    with CaptureQueriesContext(connection) as queries:
+        assert send("GET", bearer(text)).status_code == 200
+    assert not [query for query in queries if "access_apikey" in query["sql"]]
+
+
+def test_a_key_expires_to_the_moment_though_it_was_asked_with_before(send):
+    key, text = a_key(expires=timezone.now() + timedelta(milliseconds=300))
+    assert send("GET", bearer(text)).status_code == 200
+    while key.expires > timezone.now():
+        time.sleep(0.02)
+    assert refusal(send("GET", bearer(text))) == (401, "INVALID_API_KEY")
 
 
 @pytest.fixture

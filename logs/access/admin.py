@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from logs.access import keys
 from logs.access.models import ApiKey
@@ -61,5 +60,5 @@ class ApiKeyAdmin(_ModelAdmin):
 
     @admin.action(description="Revoke selected API keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = queryset.filter(revoked=None).update(revoked=timezone.now())
+        count = keys.revoke(queryset)
         self.message_user(request, f"{count} API key{' was' if count == 1 else 's were'} revoked.")

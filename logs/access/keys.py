@@ -10,21 +10,28 @@ import hashlib
 import logging
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import Error, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from logs.access.models import ApiKey
 
 SECRET_BYTES = 32
 USE_NOTED_EVERY = timedelta(minutes=1)
+# For so long a process takes a key for live without asking the database again.
+REMEMBERED_SECONDS = 1.0
+_MOST_REMEMBERED = 10_000
 
 _match_key = re.compile(r"(ls_[0-9a-f]{12})_[A-Za-z0-9_-]{43}").fullmatch
 _NO_DIGEST = "0" * hashlib.sha256().digest_size * 2
+
+# The keys that were looked up a moment ago, by their digest, each with the end of that moment.
+_remembered: dict[str, tuple[ApiKey, float]] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +50,27 @@ def find(text: str) -> ApiKey | None:
     match = _match_key(text)
     if match is None:
         return None
-    key = ApiKey.objects.filter(prefix=match[1]).first()
-    # The same work whether there is such a prefix or not.
-    is_same = secrets.compare_digest(key.digest if key else _NO_DIGEST, _digest(text))
-    return key if key is not None and is_same and key.is_live else None
+    digest = _digest(text)
+    key, until = _remembered.get(digest, (None, 0.0))
+    if key is None or until < time.monotonic():
+        key = ApiKey.objects.filter(prefix=match[1]).first()
+        # The same work whether there is such a prefix or not.
+        if not secrets.compare_digest(key.digest if key else _NO_DIGEST, digest) or key is None:
+            return None
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[digest] = key, time.monotonic() + REMEMBERED_SECONDS
+    return key if key.is_live else None
+
+
+def revoke(keys: QuerySet[ApiKey]) -> int:
+    """Revoke those of some keys that are not, and return how many.
+
+    This process refuses them from now on, any other REMEMBERED_SECONDS later at the latest.
+    """
+    count = keys.filter(revoked=None).update(revoked=timezone.now())
+    _remembered.clear()
+    return count
 
 
 def note_use(key: ApiKey) -> None:
@@ -63,6 +87,7 @@ def note_use(key: ApiKey) -> None:
                     cursor.execute("SET LOCAL synchronous_commit = off")
             unlocked = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
             ApiKey.objects.filter(pk__in=list(unlocked)).update(last_used=now)
+        key.last_used = now
     except Error as error:
         logger.info("the use of an API key was not noted: %s", type(error).__name__)
 

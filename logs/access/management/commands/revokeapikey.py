@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
-from django.utils import timezone
 
+from logs.access import keys
 from logs.access.models import ApiKey
 
 
@@ -27,5 +27,5 @@ class Command(BaseCommand):
             raise CommandError(f"{key!r} is revoked already.")
         if len(working) > 1:
             raise CommandError(f"{key!r} names several keys, say which: {' '.join(one.prefix for one in working)}")
-        ApiKey.objects.filter(pk=working[0].pk).update(revoked=timezone.now())
+        keys.revoke(ApiKey.objects.filter(pk=working[0].pk))
         self.stderr.write(f"Revoked {working[0]}.")
