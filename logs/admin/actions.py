@@ -12,12 +12,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from logs.admin.base import ReadOnlyAdmin
-from logs.admin.export import FORMATS, ActionExport
 from logs.admin.forms import ActionListForm
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import entries, with_text
 from logs.models import Action, ActionQuerySet, ActionType
 from logs.store.rollups import cell_sql
+from logs.transfer.exporting import FORMATS, Stream
 
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.
@@ -80,7 +80,7 @@ class ActionAdmin(ReadOnlyAdmin):
             actions = actions.filter(sift)
         order = ("log_id", "time", "id") if form.cleaned_data["user"] else ("time", "id")
         return StreamingHttpResponse(
-            ActionExport(actions.order_by(*order), file_format),
+            Stream(actions.with_log().order_by(*order).records(), FORMATS[file_format].render),
             content_type=FORMATS[file_format].content_type,
             headers={"Content-Disposition": f'attachment; filename="actions.{file_format}"'},
         )
