@@ -5,26 +5,39 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from logs.management.base import MaintenanceCommand, count_argument
 from logs.store import rollups
 
+MAX_DAYS = 10_000
 
-class Command(BaseCommand):
-    # Who may call the API is not the matter of a command.
-    requires_system_checks = [Tags.models]
-    help = "Count the days that are new or changed for Insights, which otherwise does so when it is asked for them."
+_HELP = """\
+Count the days that are new or changed for Insights, which otherwise does so while somebody waits for it.
+"""
+_EXAMPLES = """\
+  manage.py prepareinsights
+  30 3 * * *  cd /srv/logstore && .venv/bin/python manage.py prepareinsights    (in a crontab)
+"""
+
+
+class Command(MaintenanceCommand):
+    help = _HELP
+    examples = _EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--days", type=int, default=rollups.MAX_DAYS, help=f"how many days back (default: {rollups.MAX_DAYS})"
+            "--days",
+            metavar="N",
+            type=count_argument,
+            default=rollups.MAX_DAYS,
+            help=f"how many days back from today (default: {rollups.MAX_DAYS})",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["days"] <= 10_000:
-            raise CommandError("--days must be 1 to 10000.")
+    def handle(self, *, days: int, **options: Any) -> None:
+        if not 1 <= days <= MAX_DAYS:
+            raise CommandError(f"--days must be 1 to {MAX_DAYS:,}.")
         today = timezone.now().date()
-        progress = rollups.prepare(rollups.Days(today - timedelta(days=options["days"] - 1), today))
-        self.stdout.write(f"{progress.total} days are counted.")
+        progress = rollups.prepare(rollups.Days(today - timedelta(days=days - 1), today))
+        self.stdout.write(f"{'1 day is' if progress.total == 1 else f'{progress.total} days are'} counted.")
