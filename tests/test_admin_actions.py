@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from operator import itemgetter
 
 import pytest
 
 from logs.admin import pages
 from logs.lib.times import WIRE_ZONE
-from logs.models import Action
+from logs.models import Action, Log
 from tests.builders import a_click, a_log, a_navigation, a_view, places, refusal, store_logs
 
 pytestmark = pytest.mark.django_db
@@ -68,7 +69,7 @@ def test_the_list_shows_what_is_selected(viewer, three_sessions, query, words):
 @pytest.mark.parametrize("query, words", SELECTIONS)
 def test_an_export_holds_what_the_list_shows(viewer, three_sessions, query, words):
     answer = viewer.get(f"{LIST}export.ndjson", query)
-    actions = [json.loads(line) for line in answer.getvalue().splitlines()]
+    actions = [action for line in answer.getvalue().splitlines() for action in json.loads(line)["actions"]]
     assert answer.streaming
     assert answer.headers["Content-Disposition"] == 'attachment; filename="actions.ndjson"'
     assert {(one["time"], one["type"]) for one in actions} == {
@@ -78,16 +79,18 @@ def test_an_export_holds_what_the_list_shows(viewer, three_sessions, query, word
     assert len(actions) == len(words)
 
 
-def test_ndjson_is_an_action_a_line_as_it_was_sent(viewer):
-    store_logs(a_log(a_click(x=52.50, note="é\n"), user="ann", session="a1"))
-    text = viewer.get(f"{LIST}export.ndjson").getvalue().decode()
-    assert json.loads(text) == {
-        "userId": "ann",
-        "sessionId": "a1",
-        "time": "2018-10-18T21:37:28-06:00",
-        "type": "CLICK",
-        "properties": {"locationX": 52.5, "locationY": 11, "note": "é\n"},
-    }
+def test_ndjson_is_the_wires_so_that_it_can_be_imported(viewer, three_sessions, command, get, tmp_path):
+    before = get(order="newest")
+    (tmp_path / "actions.ndjson").write_bytes(viewer.get(f"{LIST}export.ndjson").getvalue())
+    Action.objects.all().delete()
+    Log.objects.all().delete()
+    command("importlogs", tmp_path / "actions.ndjson")
+    assert sorted(get(), key=itemgetter("sessionId")) == sorted(before, key=itemgetter("sessionId"))
+
+
+def test_a_json_export_is_the_wires_too(viewer, three_sessions):
+    logs = json.loads(viewer.get(f"{LIST}export.json", {"user": "bob"}).getvalue())
+    assert logs == [a_log(a_navigation("2018-10-18T10:02:00-06:00", "home", "cart"), user="bob", session="b1")]
 
 
 def test_csv_has_a_column_for_each_known_property(viewer, three_sessions):
@@ -113,8 +116,8 @@ def test_csv_holds_no_formula_for_a_spreadsheet(viewer, start):
 
 def test_a_long_export_is_whole_and_ordered(viewer):
     store_logs(a_log(*(a_click(f"2018-10-18T21:{n // 60:02}:{n % 60:02}-06:00", x=n) for n in range(2500))))
-    lines = viewer.get(f"{LIST}export.ndjson").getvalue().splitlines()
-    assert [json.loads(line)["properties"]["locationX"] for line in lines] == list(range(2500))
+    [log] = map(json.loads, viewer.get(f"{LIST}export.ndjson").getvalue().splitlines())
+    assert [action["properties"]["locationX"] for action in log["actions"]] == list(range(2500))
 
 
 @pytest.mark.parametrize("query", ["types=WRONG", "from=x", "box=1,2,3", "user=%00"])

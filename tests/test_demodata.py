@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from django.core.management import CommandError
 
 from logs.lib import times
 from logs.management.demo import demo_logs
@@ -50,11 +51,30 @@ def test_demo_data_stopped_at_random_moments_is_completed(manage, signal_number)
     assert manage.query("SELECT count(*) FROM logs_action") == [(8000,)]
 
 
-def test_without_an_end_the_data_ends_today(manage):
+def test_without_an_end_the_data_end_yesterday(manage):
+    before = datetime.now(times.WIRE_ZONE)
     manage.succeed("demodata", "--actions", 300, "--days", 1)
-    days = {json.loads(line)["actions"][0]["time"][:10] for line in manage.export().splitlines()}
+    days = {action["time"][:10] for line in manage.export().splitlines() for action in json.loads(line)["actions"]}
+    assert days <= {str(day.date() - timedelta(days=1)) for day in (before, datetime.now(times.WIRE_ZONE))}
     assert len(days) == 1
-    assert abs((date.fromisoformat(days.pop()) - datetime.now(times.WIRE_ZONE).date()).days) <= 1
+
+
+def test_nothing_goes_on_after_the_last_day():
+    ends = [
+        log["actions"][-1]["time"]
+        for seed in range(20)
+        for log in demo_logs(users=5, actions=2000, days=1, seed=seed, end=date(2018, 10, 18))
+    ]
+    assert max(ends) == "2018-10-18T23:59:59-06:00"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("ahead", [0, 1, 400])
+def test_a_day_that_is_not_over_is_refused(command, ahead):
+    day = datetime.now(times.WIRE_ZONE).date() + timedelta(days=ahead)
+    with pytest.raises(CommandError, match=f"{day} is not over yet"):
+        command("demodata", "--actions", 10, "--end", day)
+    assert stored_actions() == 0
 
 
 def test_there_are_exactly_as_many_actions_within_the_days_and_users(logs):
@@ -95,8 +115,8 @@ def test_a_page_flow_goes_on_where_it_came_to(logs):
     "options, message",
     [
         (["--users", "0"], b"--users"),
-        (["--end", "today"], b"is no day"),
-        (["--days", "9999"], b"--days: at most 3,650"),
+        (["--end", "today"], b"is not a day"),
+        (["--days", "9999"], b"--days must be 3,650 or less"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(manage, options, message):

@@ -13,7 +13,7 @@ from logs.lib.times import parse_time
 from logs.models import Action, Log, RolledUpDay, Rollup
 from logs.store import purge as purging
 from logs.store.days import Days
-from logs.store.purge import Erased
+from logs.store.purge import PurgeCounts
 from logs.store.rollups import prepare
 from tests.builders import (
     TIME,
@@ -51,9 +51,9 @@ def _address(page: str, session: str, user: str = "private-ann") -> str:
 
 def test_the_pages_say_what_will_go_and_take_nothing(eraser, two_users):
     erase, delete = eraser.get(_address("erase_user", "a1")), eraser.get(_address("delete", "a1"))
-    assert erase.context["stored"] == Erased(logs=2, actions=6)
+    assert erase.context["stored"] == PurgeCounts(logs=2, actions=6)
     assert "<li>6 actions</li>" in erase.text
-    assert delete.context["stored"] == Erased(logs=1, actions=3)
+    assert delete.context["stored"] == PurgeCounts(logs=1, actions=3)
     assert "<li>3 actions</li>" in delete.text
     assert stored_actions() == 9
 
@@ -63,6 +63,13 @@ def test_a_deleted_log_goes_with_its_actions_and_nothing_else(eraser, two_users)
     assert "was deleted with 3 actions." in answer.text
     assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
     assert stored_actions() == 6
+
+
+def test_a_log_that_has_no_actions_is_deleted_too_and_no_other(eraser, two_users):
+    log = Log.objects.get(user_id="private-ann", session_id="a1")
+    Action.objects.filter(user_id="private-ann").delete()
+    assert purging.delete_log(log.user_id, log.id) == PurgeCounts(logs=1)
+    assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
 
 
 def test_an_erased_user_goes_whole_and_nobody_else(eraser, two_users):
@@ -88,11 +95,11 @@ def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, pa
 def test_everything_goes_in_transactions_of_any_size(monkeypatch, at_once):
     monkeypatch.setattr(purging, "BATCH_ACTIONS", at_once)
     store_logs(*(a_log(*[a_click()] * size, user="ann", session=f"s{size}") for size in (1, 4, 7)), a_log(user="bob"))
-    assert purging.erase_user("ann") == Erased(logs=3, actions=12)
+    assert purging.erase_user("ann") == PurgeCounts(logs=3, actions=12)
     assert (stored_logs(), stored_actions()) == (1, 3)
 
 
-def test_a_long_log_keeps_true_figures_while_it_goes(monkeypatch):
+def test_a_long_log_keeps_true_counts_while_it_goes(monkeypatch):
     monkeypatch.setattr(purging, "BATCH_ACTIONS", 2)
     store_logs(
         a_log(
@@ -139,14 +146,14 @@ def test_the_rollups_of_other_days_stay():
 
 
 def test_erasing_nobody_is_no_error():
-    assert purging.erase_user("nobody") == Erased()
+    assert purging.erase_user("nobody") == PurgeCounts()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_already(two_users):
     day = parse_time(TIME).date()
 
-    def erase() -> Erased:
+    def erase() -> PurgeCounts:
         try:
             return purging.erase_user("private-ann")
         finally:

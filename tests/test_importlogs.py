@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import resource
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
 
 from logs.models import Action, Log
+from logs.transfer.sources import readable_size
 from tests.builders import a_click, a_log, a_view, as_lines, many_logs, stored_actions, stored_logs
 
 LOGS = [a_log(user="first"), a_log(a_click(), user="second"), a_log(a_view(), user="third")]
@@ -152,7 +157,7 @@ def test_skipped_logs_go_to_the_rejects_and_can_be_mended_there(command, file, t
     assert text["text"].encode(errors="surrogateescape") == b'not json \xff "'
     assert (number["text"], number["errors"][0]["code"]) == ("5", "INVALID_LOG")
     mended = rejects.read_bytes().splitlines()[0].replace(b"viewedIdd", b"viewedId")
-    assert command("importlogs", file(mended + b"\n", "mended")) == "Stored: 1 actions in 1 logs.\n"
+    assert command("importlogs", file(mended + b"\n", "mended")) == "Stored: 1 action in 1 log.\n"
 
 
 @pytest.mark.django_db
@@ -174,16 +179,17 @@ def test_no_log_may_be_skipped_without_a_file_for_it(command, file, options):
 @pytest.mark.django_db
 def test_the_rejects_never_overwrite_the_file_that_is_read(command, file):
     path = file(as_lines(BAD))
-    with pytest.raises(CommandError, match="also read"):
+    with pytest.raises(CommandError, match="one of the files to import"):
         command("importlogs", path, "--on-error", "skip", "--rejects", path)
     assert path.read_bytes() == as_lines(BAD)
 
 
 @pytest.mark.django_db
 def test_a_dry_run_validates_and_stores_nothing(command, file):
-    assert command("importlogs", file(as_lines(*LOGS)), "--dry-run").startswith("Valid: 5 actions in 3 logs.")
+    said = command("importlogs", file(as_lines(*LOGS)), "--dry-run")
+    assert said == "Valid: 5 actions in 3 logs. Nothing was stored: this was a dry run.\n"
     assert stored_actions() == 0
-    with pytest.raises(CommandError, match="MISSING_VIEWEDID_VALUE"):
+    with pytest.raises(CommandError, match=r"MISSING_VIEWEDID_VALUE: .*\nNothing was stored\."):
         command("importlogs", file(as_lines(BAD)), "--dry-run")
 
 
@@ -225,7 +231,7 @@ def test_a_file_that_has_grown_brings_only_what_is_new(command, file, monkeypatc
 def test_a_mended_file_keeps_what_was_stored_before_the_bad_line(command, file, monkeypatch):
     logs = many_logs(60)
     monkeypatch.setattr("logs.transfer.importing.CHUNK_BYTES", 20_000)
-    with pytest.raises(CommandError, match="line 41"):
+    with pytest.raises(CommandError, match=r"line 41(?s:.*)\d+ actions of the chunks before this one are stored\."):
         command("importlogs", file(as_lines(*logs[:40], BAD, *logs[40:])))
     stored = stored_actions()
     assert 0 < stored < 800
@@ -243,6 +249,43 @@ def test_actions_appended_later_and_in_turns_survive_export_and_import(command, 
     Log.objects.all().delete()
     command("importlogs", file(exported.encode()))
     assert command("exportlogs") == exported
+
+
+@pytest.mark.django_db
+def test_more_files_than_may_be_open_at_once(command, tmp_path):
+    logs = many_logs(60, actions=1)
+    for number, log in enumerate(logs):
+        (tmp_path / f"{number:02}").write_bytes(as_lines(log))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, hard))
+    try:
+        assert command("importlogs", *sorted(tmp_path.iterdir())) == "Stored: 60 actions in 60 logs.\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.django_db
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_stored(command, file, tmp_path):
+    with pytest.raises(CommandError, match="missing: No such file or directory"):
+        command("importlogs", file(as_lines(*LOGS)), tmp_path / "missing")
+    with pytest.raises(CommandError, match=f"{tmp_path}: Is a directory"):
+        command("importlogs", file(as_lines(*LOGS)), tmp_path)
+    assert stored_actions() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_file_that_may_not_be_read_is_named():
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "logs"
+        path.touch(0o600)
+        Path(folder).chmod(0o755)
+        os.seteuid(4321)
+        try:
+            with pytest.raises(PermissionError, match=f"Permission denied: '{path}'"):
+                readable_size(str(path))
+        finally:
+            os.seteuid(0)
 
 
 def test_several_files_and_stdin_are_read_by_a_process(manage, file):

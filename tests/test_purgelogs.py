@@ -1,4 +1,4 @@
-"""purgelogs: exactly what was asked for goes, figures stay true, and writers don't wait."""
+"""purgelogs: exactly what was asked for goes, counts stay true, and writers don't wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.core.management import CommandError
 from django.db import connection
 
 from logs.api.serializers import LogSerializer
-from logs.models import Action, Log
+from logs.models import Action, IdempotencyKey, Log
 from logs.store import purge as purging
 from logs.store.purge import Selection, purge
 from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs, stored_actions, stored_logs
@@ -41,12 +41,12 @@ def users():
 
 def test_actions_before_a_time_go_with_the_logs_left_empty(stored, command, get):
     said = command("purgelogs", "--before", MIDDLE, "--yes")
-    assert said == "To delete: 4 actions of 3 logs, 2 of which are then gone.\nDeleted: 4 actions.\n"
+    assert said == "To delete: 4 actions from 3 logs and 2 logs left empty.\nDeleted: 4 actions.\n"
     assert users() == [("both", "XYZ456ABC"), ("new", "XYZ456ABC")]
     assert get(userId="both") == [a_log(a_view(MIDDLE), a_navigation(LATE), user="both")]
 
 
-def test_the_figures_of_a_log_stay_true_and_its_etag_changes(stored, command, client):
+def test_the_counts_of_a_log_stay_true_and_its_etag_changes(stored, command, client):
     etag = client.get("/logs/?userId=both").headers["ETag"]
     before = Log.objects.get(user_id="both", session_id="XYZ456ABC")
     command("purgelogs", "--before", MIDDLE, "--yes")
@@ -56,6 +56,11 @@ def test_the_figures_of_a_log_stay_true_and_its_etag_changes(stored, command, cl
     assert after.version > before.version
     assert client.get("/logs/?userId=both").headers["ETag"] != etag
     assert "Findings: 0" in command("verifylogs")
+
+
+def test_one_of_a_thing_is_not_said_in_the_plural(stored, command):
+    said = command("purgelogs", "--user", "new", "--yes")
+    assert said == "To delete: 1 action from 1 log and 1 log left empty.\nDeleted: 1 action.\n"
 
 
 def test_an_age_counts_back_from_now(stored, command, post):
@@ -78,7 +83,7 @@ def test_a_user_and_a_time_choose_what_meets_both(stored, command):
 
 def test_a_dry_run_counts_and_deletes_nothing(stored, command):
     said = command("purgelogs", "--before", MIDDLE, "--dry-run")
-    assert said == "Would delete: 4 actions of 3 logs, 2 of which are then gone.\n"
+    assert said == "Would delete: 4 actions from 3 logs and 2 logs left empty.\n"
     assert stored_actions() == 7
 
 
@@ -88,8 +93,8 @@ def test_a_dry_run_counts_and_deletes_nothing(stored, command):
         ([], "Say what to delete"),
         (["--yes"], "Say what to delete"),
         (["--user", ""], "must not be empty"),
-        (["--older-than", "90"], "is no age"),
-        (["--older-than", "0d"], "is no age"),
+        (["--older-than", "90"], "is not an age"),
+        (["--older-than", "0d"], "is not an age"),
         (["--older-than", "999999w"], "before the year 1"),
         (["--before", "2018-10-18"], "A time must be"),
     ],
@@ -101,14 +106,14 @@ def test_a_purge_that_is_not_clear_is_refused(stored, command, options, message)
 
 
 @pytest.mark.usefixtures("stored")
-def test_figures_that_were_wrong_before_do_not_stop_a_purge(command):
+def test_counts_that_were_wrong_before_do_not_stop_a_purge(command):
     Log.objects.update(click_count=0)
     command("purgelogs", "--before", MIDDLE, "--yes")
     assert stored_actions() == 3
 
 
 @pytest.mark.usefixtures("stored")
-def test_batches_end_anywhere_and_leave_figures_true(command, monkeypatch):
+def test_batches_end_anywhere_and_leave_counts_true(command, monkeypatch):
     monkeypatch.setattr(purging, "BATCH_ACTIONS", 1)
     command("purgelogs", "--before", MIDDLE, "--yes")
     assert (stored_actions(), stored_logs()) == (3, 2)
@@ -139,8 +144,13 @@ def test_after_erasure_no_table_holds_anything_of_the_user(manage, tmp_path):
         f" content_type_id, user_id) SELECT '2018-10-18 00:00:00+00', '{log_id}', '{user} / 2', 2, '', id, 1"
         " FROM django_content_type WHERE app_label = 'logs' AND model = 'log'"
     )
+    manage.query(
+        "INSERT INTO logs_idempotencykey (owner, key, body_digest, action_count, created)"
+        f" VALUES ('', 'upload of {user} no. 1', '', 3, '2018-10-18 00:00:00+00')"
+    )
     assert user in _everything(manage)
-    assert "1 lines of the admin's history" in manage.succeed("purgelogs", "--user", user, "--yes")
+    said = manage.succeed("purgelogs", "--user", user, "--yes")
+    assert "2 logs left empty, 1 entry of the admin's history and 1 idempotency key." in said
     assert user not in _everything(manage)
     assert manage.export() == as_lines(*many_logs(20))
 
@@ -170,6 +180,16 @@ def test_erasure_takes_the_admins_history_of_the_user_alone(command):
         )
     command("purgelogs", "--user", "both", "--yes")
     assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["another kind of thing", str(other)]
+
+
+@pytest.mark.django_db
+def test_erasure_takes_the_idempotency_keys_that_name_the_user_and_no_others(post, command):
+    for key in ("ann", "batch-of-ann-1", "Ann-2", "bob", "a%n", "an_"):
+        post([a_log(a_click(), user="ann" if "nn" in key else "bob")], headers={"Idempotency-Key": key})
+    command("purgelogs", "--user", "ann", "--before", LATE, "--yes")
+    assert IdempotencyKey.objects.count() == 6
+    command("purgelogs", "--user", "ann", "a_n", "--yes")
+    assert sorted(IdempotencyKey.objects.values_list("key", flat=True)) == ["Ann-2", "a%n", "an_", "bob"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from logs.models import Action, Log
 from tests.builders import a_click, a_log, a_navigation, a_view, stored_actions
@@ -56,15 +58,15 @@ def test_a_good_store_has_no_findings(log, command):
 @pytest.mark.parametrize(
     "change, found",
     [
-        ("click_count = 7", "click_count: it is 7, its actions say 1"),
-        ("view_count = 0", "view_count: it is 0, its actions say 1"),
-        ("navigate_count = 2", "navigate_count: it is 2, its actions say 1"),
-        ("version = 0", "version: it is 0, and can't be below 1"),
+        ("click_count = 7", "click_count: it is 7, but by its actions 1"),
+        ("view_count = 0", "view_count: it is 0, but by its actions 1"),
+        ("navigate_count = 2", "navigate_count: it is 2, but by its actions 1"),
+        ("version = 0", "version: it is 0, but must be 1 or more"),
         ("first_time = '2018-10-01 00:00:00'", "first_time: it is 2018-10-01 00:00:00+00:00"),
         ("last_time = '2018-12-01 00:00:00'", "last_time: it is 2018-12-01 00:00:00+00:00"),
     ],
 )
-def test_wrong_figures_are_found_and_recounted(log, damage, change, found):
+def test_wrong_counts_are_found_and_recounted(log, damage, change, found):
     damage(f"UPDATE logs_log SET {change} WHERE id = %s", log.id)
     [line], failed = findings()
     assert line.startswith(f"log {log.id}, {found}")
@@ -75,6 +77,22 @@ def test_wrong_figures_are_found_and_recounted(log, damage, change, found):
     assert findings() == ([], False)
     repaired = Log.objects.get(id=log.id)
     assert (repaired.click_count, repaired.first_time, repaired.last_time) == (1, log.first_time, log.last_time)
+
+
+def test_a_log_is_looked_up_by_its_user_too_as_a_store_that_is_spread_by_user_needs(log, damage):
+    damage("UPDATE logs_log SET click_count = 7 WHERE id = %s", log.id)
+    with CaptureQueriesContext(connection) as queries:
+        findings("--fix")
+    by_id = [query["sql"] for query in queries if re.search(r'"logs_log"\."id" = |log_id" = ', query["sql"])]
+    assert len(by_id) > 5
+    assert [sql for sql in by_id if not re.search(r'user_id" = ', sql)] == []
+    assert [part for sql in by_id for part in sql.split("EXISTS")[1:] if 'user_id" = ' not in part] == []
+
+
+def test_one_finding_is_not_said_in_the_plural(log, damage):
+    damage("UPDATE logs_log SET click_count = 7 WHERE id = %s", log.id)
+    with pytest.raises(CommandError, match=r"^1 finding is not repaired\."):
+        call_command("verifylogs", stdout=io.StringIO(), stderr=io.StringIO())
 
 
 def test_a_repair_changes_the_version(log, damage):
@@ -141,8 +159,8 @@ def test_actions_of_no_log_or_another_users_are_found_on_sqlite_and_refused_on_p
     findings("--fix")
     assert findings() == (
         [
-            f"action {first}, log {log.id}: that log is another user's",
-            f"action {second}, log 999999: there is no such log",
+            f"action {first}, log {log.id}: its user has no such log",
+            f"action {second}, log 999999: its user has no such log",
         ],
         True,
     )
@@ -154,7 +172,7 @@ def test_a_time_that_cannot_be_read_is_found(log, damage):
     damage("UPDATE logs_action SET time = %s WHERE id = %s", unreadable, action.id)
     for options in ([], ["--fix"]):
         lines, failed = findings(*options)
-        assert f"log {log.id}, action {action.id}, time: no instant that the store can hold" in lines
+        assert f"log {log.id}, action {action.id}, time: it is no time that the store can hold" in lines
         assert failed
 
 

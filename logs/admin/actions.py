@@ -6,20 +6,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Model, Q, QuerySet, TextField
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db.models import F, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from logs.admin.base import ReadOnlyAdmin, refuse
-from logs.admin.export import FORMATS, ActionExport
-from logs.admin.forms import TEXT_MEMBERS, ActionListForm
+from logs.admin.filters import ActionListFilter
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import entries, with_text
-from logs.models import Action, ActionQuerySet, ActionType
-from logs.store.counts import ClickCell
+from logs.models import Action
+from logs.transfer.exporting import FORMATS, export
 
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.
@@ -45,13 +42,11 @@ class ActionAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
-        form = ActionListForm(request.GET)
-        actions, sift, pager = Action.objects.none(), None, _by_time
-        if form.is_valid():
-            actions, sift = _narrow(form.cleaned_data)
-            pager = _by_session if form.cleaned_data["user"] else _by_time
-        rows = with_text(actions).annotate(session_id=F("log__session_id"))
-        page = pager.page(rows, request.GET, sift)
+        chosen = ActionListFilter(request.GET, Action.objects.all())
+        form = chosen.form
+        pager = _by_session if chosen.is_valid() and form.cleaned_data["user"] else _by_time
+        rows = with_text(chosen.indexed).annotate(session_id=F("log__session_id"))
+        page = pager.page(rows, request.GET, chosen.sift)
         query = request.GET.copy()
         for name in ("after", "before"):
             query.pop(name, None)
@@ -85,39 +80,14 @@ class ActionAdmin(ReadOnlyAdmin):
     def export_view(self, request: HttpRequest, file_format: str) -> HttpResponse | StreamingHttpResponse:
         """Stream the actions that the list would show with the same query string, all of them, oldest first."""
         self.require("view_log", "view_action", request=request)
-        form = ActionListForm(request.GET)
+        chosen = ActionListFilter(request.GET, Action.objects.all())
         if file_format not in FORMATS:
             raise Http404
-        if not form.is_valid():
-            return refuse(form)
-        actions, sift = _narrow(form.cleaned_data)
-        if sift is not None:
-            actions = actions.filter(sift)
-        order = ("log_id", "time", "id") if form.cleaned_data["user"] else ("time", "id")
+        if not chosen.is_valid():
+            return refuse(chosen.form)
+        order = ("log_id", "time", "id") if chosen.form.cleaned_data["user"] else ("time", "id")
         return StreamingHttpResponse(
-            ActionExport(actions.order_by(*order), file_format),
+            export(chosen.qs.with_log().order_by(*order), FORMATS[file_format]),
             content_type=FORMATS[file_format].content_type,
             headers={"Content-Disposition": f'attachment; filename="actions.{file_format}"'},
         )
-
-
-def _narrow(chosen: dict[str, Any]) -> tuple[ActionQuerySet, Q | None]:
-    """Return the actions of what an index serves, and the conditions that none does."""
-    actions, sift = Action.objects.all(), Q()
-    if chosen["user"]:
-        actions = actions.filter(user_id=chosen["user"])
-    if chosen["from"]:
-        actions = actions.filter(time__gte=chosen["from"])
-    if chosen["to"]:
-        actions = actions.filter(time__lt=chosen["to"])
-    if chosen["types"] and len(set(chosen["types"])) < len(ActionType):
-        sift &= Q(type__in=chosen["types"])
-    for name in TEXT_MEMBERS:
-        if chosen[name]:
-            actions = actions.alias(**{f"{name}_text": Cast(KT(f"properties__{name}"), TextField())})
-            sift &= Q(**{f"{name}_text": chosen[name]})
-    if chosen["box"]:
-        left, top, right, bottom = chosen["box"]
-        actions = actions.alias(x=ClickCell("locationX"), y=ClickCell("locationY"))
-        sift &= Q(x__gte=left, x__lte=right, y__gte=top, y__lte=bottom)
-    return actions, sift or None

@@ -21,7 +21,7 @@ from logs.admin.timeline import PAUSE, duration, entries, lanes, with_text
 from logs.lib.text import count_of
 from logs.models import Action, ActionType, Log
 from logs.store import purge
-from logs.store.purge import Erased
+from logs.store.purge import PurgeCounts, Selection
 
 # Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
 _FEW_HITS = 1_000
@@ -100,7 +100,7 @@ class LogAdmin(ReadOnlyAdmin):
             erased = purge.delete_log(log.user_id, log.id)
             message = f"Log {log.id} was deleted with {count_of(erased.actions, 'action')}."
             return self._done(request, log, f"Log {log.id}", message)
-        return self._confirmation(request, log, "Delete log", Erased(1, log.action_count), is_whole_user=False)
+        return self._confirmation(request, log, "Delete log", PurgeCounts(1, log.action_count), is_whole_user=False)
 
     def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
         """Ask, and then delete everything that is stored of the user of a log."""
@@ -110,7 +110,7 @@ class LogAdmin(ReadOnlyAdmin):
             erased = purge.erase_user(log.user_id)
             message = f"The user was erased: {count_of(erased.logs, 'log')}, {count_of(erased.actions, 'action')}."
             return self._done(request, log, "A user", message)
-        stored = purge.what_is_stored_of(log.user_id)
+        stored = Selection(users=[log.user_id]).counts()
         return self._confirmation(request, log, "Erase user", stored, is_whole_user=True)
 
     def _log(self, request: HttpRequest, object_id: str) -> Log:
@@ -118,7 +118,7 @@ class LogAdmin(ReadOnlyAdmin):
         return log
 
     def _confirmation(
-        self, request: HttpRequest, log: Log, title: str, stored: Erased, is_whole_user: bool
+        self, request: HttpRequest, log: Log, title: str, stored: PurgeCounts, is_whole_user: bool
     ) -> HttpResponse:
         context = self.context(
             request,

@@ -17,7 +17,7 @@ from logs.api.pagination import MAX_LIMIT, Cursor, Order
 from logs.api.renderers import FORMATS
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.jsontext import has_forbidden_character
-from logs.models import Action, Log, WireRecord
+from logs.models import Action, ActionQuerySet, Log, WireRecord
 from logs.store.read import IdRange, Page, fetch, find_page
 
 T = TypeVar("T")
@@ -71,12 +71,12 @@ class LogQuery:
 
     def page(self) -> Page:
         """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
-        return find_page(self._filter.qs, self._logs(), self.order is Order.NEWEST, self.limit)
+        return find_page(self._actions, self._logs(), self.order is Order.NEWEST, self.limit)
 
-    def records(self, page: Page | None) -> QuerySet[Action, WireRecord]:
+    def actions(self, page: Page | None = None) -> ActionQuerySet:
         """The matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
         ids = self._rest if page is None else page.ids
-        return self._filter.qs.in_log_order(self.order is Order.NEWEST, ids.on("log__id")).wire_records()
+        return self._actions.in_log_order(self.order is Order.NEWEST, ids.on("log__id"))
 
     def short_records(self, most: int) -> list[WireRecord] | None:
         """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
@@ -85,13 +85,14 @@ class LogQuery:
         chosen = {name: value for name, value in self._chosen.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)
-        records = fetch(lambda: self.records(None)[: most + 1], shape, parameters)
+        records = fetch(lambda: self.actions().wire_records()[: most + 1], shape, parameters)
         return records if len(records) <= most else None
 
     @cached_property
-    def _filter(self) -> ActionFilter:
+    def _actions(self) -> ActionQuerySet:
         # Only when it is needed: the SQL of a short answer is known, and a filter set takes as long as its form.
-        return ActionFilter(self._data, Action.objects.all())
+        actions: ActionQuerySet = ActionFilter(self._data, Action.objects.all()).qs
+        return actions
 
     def _logs(self) -> QuerySet[Log]:
         chosen = self._chosen

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
+from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
@@ -31,44 +34,50 @@ def logs_response(request: Request, query: LogQuery, renderer: JSONRenderer) -> 
         if _is_known(request, headers["ETag"]):
             return HttpResponseNotModified(headers=headers)
         return HttpResponse(body, content_type=renderer.media_type, headers=headers)
-    answer = LogStream(query, renderer)
-    if query.user_id is not None:
-        headers["ETag"] = _etag(query, renderer, repr(answer.page).encode())
-        if _is_known(request, headers["ETag"]):
-            answer.close()
-            return HttpResponseNotModified(headers=headers)
-    if answer.page is not None and answer.page.last_id is not None:
-        cursor = Cursor(query.order, answer.page.last_id)
-        headers["Link"] = f'<{_with_parameter(request, "cursor", cursor.encode())}>; rel="next"'
-    answer.start()
+    answer = SnapshotStream()
+    try:
+        # All that matches is read without a look ahead, but for one user's, whose versions the ETag is made of.
+        page = query.page() if query.limit is not None or query.user_id is not None else None
+        if query.user_id is not None:
+            headers["ETag"] = _etag(query, renderer, repr(page).encode())
+            if _is_known(request, headers["ETag"]):
+                answer.close()
+                return HttpResponseNotModified(headers=headers)
+        if page is not None and page.last_id is not None:
+            cursor = Cursor(query.order, page.last_id)
+            headers["Link"] = f'<{_with_parameter(request, "cursor", cursor.encode())}>; rel="next"'
+        answer.start(query.actions(page).wire_records(), partial(render, layout=renderer.layout))
+    except BaseException:
+        answer.close()
+        raise
     return StreamingHttpResponse(answer, content_type=renderer.media_type, headers=headers)
 
 
-class LogStream:
-    """The bytes of an answer to a query, read while they are iterated; their end or close() ends the snapshot.
+class SnapshotStream:
+    """Bytes made of rows of one snapshot, read while they are iterated; their end or close() ends the snapshot.
 
-    page: the logs of the answer, of one page or one user; None where all that matches is read without a look ahead.
+    Whatever is read between its making and start() is of the same snapshot.
     """
 
-    def __init__(self, query: LogQuery, renderer: JSONRenderer) -> None:
-        with ExitStack() as stack:
-            stack.enter_context(snapshot())
-            self.page = query.page() if query.limit is not None or query.user_id is not None else None
-            records = stack.enter_context(closing(stream(query.records(self.page))))
-            self._chunks = stack.enter_context(closing(render(records, renderer.layout)))
-            self.close = stack.pop_all().close
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._stack.enter_context(snapshot())
 
-    def start(self) -> None:
-        """Read the first chunk. Raises django.db.Error when the database is away."""
-        try:
-            self._first = next(self._chunks)
-        except BaseException:
-            self.close()
-            raise
+    def start(self, records: QuerySet[Any, Any], render: Callable[[Iterable[Any]], Generator[bytes]]) -> None:
+        """Read the first chunk of what a renderer makes of a queryset's rows.
+
+        Raises django.db.Error when the database is away: then nothing was sent yet.
+        """
+        rows = self._stack.enter_context(closing(stream(records)))
+        self._chunks = self._stack.enter_context(closing(render(rows)))
+        self._first = next(self._chunks)
+
+    def close(self) -> None:
+        self._stack.close()
 
     def __iter__(self) -> Iterator[bytes]:
         # With the last row, not when the client has taken it.
-        with closing(self):
+        with self._stack:
             yield self._first
             yield from self._chunks
 

@@ -187,7 +187,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
         Raises ValidationError; its errors end with the log in which the number of them reached MAX_VIOLATIONS.
         """
         if isinstance(data, Body):
-            rows = read_plain(data.content, data.is_ndjson, _read_other_properties)
+            rows = read_plain(data.content, data.is_ndjson, read_other_properties)
             if rows:
                 return rows
             try:
@@ -312,7 +312,8 @@ def _stored(row: LogRow) -> Log:
     return Log.objects.get(user_id=row["user_id"], session_id=row["session_id"])
 
 
-def _read_other_properties(action_type: str, text: bytes) -> str:
+def read_other_properties(action_type: str, text: bytes) -> str:
+    """Return what read_properties() does of properties that are still a JSON text. Raises ValueError for no JSON."""
     if len(text) > SMALL_BYTES:
         # Its values may take many times as much memory: it is looked at as a text.
         raise refusal(ErrorCode.INVALID_PROPERTIES)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -84,7 +83,7 @@ def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     return _pooled[raw]
 
 
-def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[object]) -> None:
+def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[Any]) -> None:
     """Execute a statement that PostgreSQL keeps prepared for the connection; a pooler lends another one each time.
 
     statement: with a %s for each parameter, whose type it says: `SELECT %s::bigint`.
@@ -103,28 +102,15 @@ def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence
     cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
 
 
-# The planner takes it for a hundred rows, and so looks each of them up by an index.
-_GIVEN_POSTGRESQL = (
-    "json_to_recordset(%s) AS given (user_id text, id bigint, click bigint, view bigint, navigate bigint)"
-)
-_GIVEN_SQLITE = """
-    (SELECT json_extract(value, '$.user_id') AS user_id, json_extract(value, '$.id') AS id,
-        json_extract(value, '$.click') AS click, json_extract(value, '$.view') AS view,
-        json_extract(value, '$.navigate') AS navigate FROM json_each(%s)) AS given
-"""
+def values_table(rows: Sequence[Sequence[str | int]]) -> tuple[str, list[str | int]]:
+    """Return SQL for a table of some rows, to stand in `WITH name (columns) AS (…)`, and its parameters.
 
+    Read by `IN (SELECT … FROM name)`: right after IN, SQLite would use no index for it.
 
-def with_given(statement: str) -> str:
-    """Return a statement whose `{given}` is the table of the rows and whose `{greatest}` the database's function."""
-    is_postgresql = connection.vendor == "postgresql"
-    return statement.format(
-        given=_GIVEN_POSTGRESQL if is_postgresql else _GIVEN_SQLITE, greatest="GREATEST" if is_postgresql else "MAX"
-    )
+    rows: one or more, of equal lengths; on SQLite at most 32,766 values in all. https://www.sqlite.org/limits.html
 
-
-def given(rows: Iterable[Mapping[str, str | int]]) -> str:
-    """Return the parameter that `{given}` takes.
-
-    rows: user_id and id of each, and its counts of click, view and navigate where the statement asks for them.
+    >>> values_table([("ABC", 1), ("DEF", 2)])
+    ('VALUES (%s, %s), (%s, %s)', ['ABC', 1, 'DEF', 2])
     """
-    return json.dumps(list(rows))
+    row = f"({', '.join(['%s'] * len(rows[0]))})"
+    return f"VALUES {', '.join([row] * len(rows))}", [value for row in rows for value in row]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -21,13 +24,14 @@ from logs.models import Log
 
 # What a shell reports for a program that a signal ended. https://tldp.org/LDP/abs/html/exitcodes.html
 EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 class MaintenanceCommand(BaseCommand):
     """A command that ends with one clear line and a telling exit code, whatever stops it.
 
-    help, examples: shown by --help as they are laid out. if_interrupted: what to do after Ctrl-C.
+    help, examples: shown by --help as they are laid out. if_interrupted: what to do after Ctrl-C or SIGTERM.
     """
 
     examples = ""
@@ -43,10 +47,12 @@ class MaintenanceCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         self._progress_stream: TextIO = options.get("stderr") or sys.stderr
         try:
-            _require_tables()
-            return super().execute(*args, **options)
-        except KeyboardInterrupt:
-            raise CommandError(f"Interrupted. {self.if_interrupted}", returncode=EXIT_INTERRUPTED) from None
+            with _terminated_like_interrupted():
+                _require_tables()
+                return super().execute(*args, **options)
+        except KeyboardInterrupt as error:
+            returncode = EXIT_TERMINATED if isinstance(error, _Terminated) else EXIT_INTERRUPTED
+            raise CommandError(f"Interrupted. {self.if_interrupted}", returncode=returncode) from None
         except BrokenPipeError:
             _forget_stdout()
             raise SystemExit(EXIT_BROKEN_PIPE) from None
@@ -101,7 +107,29 @@ def _sentence(error: LogStoreError) -> str:
     return f"{place}{error.code.name}: {error.detail}"
 
 
+class _Terminated(KeyboardInterrupt):
+    pass
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Clean up before SIGTERM, of a service manager or a container that stops, ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main one may have handlers.
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _forget_stdout() -> None:
     # The interpreter flushes stdout once more as it ends. https://docs.python.org/3/library/signal.html#note-on-sigpipe
-    if sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

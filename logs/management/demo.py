@@ -22,6 +22,14 @@ class _Page(NamedTuple):
     buttons: tuple[tuple[int, int], ...]
 
 
+class _Step(NamedTuple):
+    """An action before it is written as one."""
+
+    time: datetime
+    type: str
+    properties: dict[str, JSONValue]
+
+
 _PAGES = {
     "home": _Page({"communities": 5, "inventory": 4, "search": 3}, 0, ((180, 90), (420, 90), (960, 420))),
     "communities": _Page({"community": 6, "home": 2, "inventory": 2}, 40, ((300, 260), (300, 420), (1180, 90))),
@@ -40,21 +48,28 @@ _SCREEN = (1280, 1024)
 def demo_logs(users: int, actions: int, days: int, seed: int, end: date) -> Iterator[JSONValue]:
     """Yield logs as a client would post them, oldest first, with exactly `actions` actions of at most `users` users.
 
-    end: the last of the days, in the zone of the wire. The same arguments give the same logs; sessions of other
-    arguments are other sessions.
+    end: the last of the days, in the zone of the wire; nothing goes on after it. The same arguments give the same logs;
+    sessions of other arguments are other sessions.
     """
     random = Random(f"{users} {actions} {days} {seed} {end}")  # noqa: S311 - for play, not secret
     # A few people come again and again, most hardly ever.
     weights = list(accumulate(1 / (number + 3) for number in range(users)))
+    last = datetime.combine(end, datetime.max.time(), times.WIRE_ZONE).replace(microsecond=0)
     number = 0
     for day, share in _shares(actions, days, end):
         for start, count in _sessions(random, day, share):
             number += 1
             user = random.choices(range(users), cum_weights=weights)[0]
+            steps = list(_walk(random, start, count))
+            # A session that would go on after the end was as much earlier.
+            late = max(steps[-1].time - last, timedelta())
             yield {
                 "userId": f"demo-user-{user + 1:05}",
                 "sessionId": f"demo-{number:07}-{random.getrandbits(48):012x}",
-                "actions": list(_walk(random, start, count)),
+                "actions": [
+                    {"time": times.format_time(step.time - late), "type": step.type, "properties": step.properties}
+                    for step in steps
+                ],
             }
 
 
@@ -82,21 +97,21 @@ def _sessions(random: Random, day: date, actions: int) -> Iterator[tuple[datetim
         yield midnight + timedelta(seconds=second), count
 
 
-def _walk(random: Random, time: datetime, count: int) -> Iterator[JSONValue]:
+def _walk(random: Random, time: datetime, count: int) -> Iterator[_Step]:
     name = random.choices(("home", "inventory", "search"), weights=(6, 3, 1))[0]
     for _ in range(count):
         page = _PAGES[name]
         step = random.random()
         if step < 0.25:
             going = random.choices(list(page.next), weights=list(page.next.values()))[0]
-            yield _action(time, "NAVIGATE", {"pageFrom": name, "pageTo": going})
+            yield _Step(time, "NAVIGATE", {"pageFrom": name, "pageTo": going})
             name = going
         elif step < 0.5 and page.items:
             # The first of a list are looked at most.
             item = int(page.items * random.random() ** 2)
-            yield _action(time, "VIEW", {"viewedId": f"{name}-{item:03}"})
+            yield _Step(time, "VIEW", {"viewedId": f"{name}-{item:03}"})
         else:
-            yield _action(time, "CLICK", _click(random, page))
+            yield _Step(time, "CLICK", _click(random, page))
         time += timedelta(seconds=1 + int(random.expovariate(1 / 12)))
 
 
@@ -108,7 +123,3 @@ def _click(random: Random, page: _Page) -> dict[str, JSONValue]:
         centre = random.choice(page.buttons)
         x, y = (round(random.gauss(middle, spread)) for middle, spread in zip(centre, (22, 9), strict=True))
     return {"locationX": max(x, 0), "locationY": max(y, 0)}
-
-
-def _action(time: datetime, action_type: str, properties: dict[str, JSONValue]) -> dict[str, JSONValue]:
-    return {"time": times.format_time(time), "type": action_type, "properties": properties}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Never, TextIO
 
 from tqdm import tqdm
 
@@ -23,13 +23,11 @@ class Progress:
     def __init__(self, stream: TextIO, label: str, unit: str, total: int | None = None) -> None:
         self.count = 0
         self._stream, self._total = stream, total
-        self._words = {"prefix": label, "unit": unit if unit == "B" else f" {unit}", "unit_scale": True}
+        self._label, self._unit = label, unit if unit == "B" else f" {unit}"
         self._started = self._shown = time.monotonic()
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Never] | None = None
         if stream.isatty():
-            self._bar = tqdm(
-                file=stream, desc=label, unit=self._words["unit"], unit_scale=True, total=total, dynamic_ncols=True
-            )
+            self._bar = tqdm(file=stream, desc=label, unit=self._unit, unit_scale=True, total=total, dynamic_ncols=True)
 
     def advance(self, count: int = 1) -> None:
         """Count some more."""
@@ -52,7 +50,16 @@ class Progress:
 
     def _write_line(self) -> None:
         self._shown = time.monotonic()
-        # Without columns there is no bar, only the figures.
-        line = tqdm.format_meter(self.count, self._total, self._shown - self._started, ncols=0, **self._words)
+        line = tqdm.format_meter(
+            self.count,
+            # 0 is what nobody knows, too.
+            self._total or 0,
+            self._shown - self._started,
+            # Without columns there is no bar, only the numbers.
+            ncols=0,
+            prefix=self._label,
+            unit=self._unit,
+            unit_scale=True,
+        )
         self._stream.write(f"{line.strip()}\n")
         self._stream.flush()

@@ -1,4 +1,7 @@
-"""Actions and logs out of the store: by age, by user, or both; in batches that hold up a writer for moments only."""
+"""Delete actions and logs by age, by user, or both, in batches that hold up a writer for moments only.
+
+To erase a user is to purge all of theirs, without a time: then nothing that names them is left in any table.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import GreaterThan
 
-from logs.lib.database import given, with_given
-from logs.models import Action, Log
+from logs.lib.database import values_table
+from logs.models import Action, ActionType, IdempotencyKey, Log
 from logs.store import rollups
 
 BATCH_ACTIONS = 5000
@@ -23,6 +28,14 @@ BATCH_ACTIONS = 5000
 # SQLite gives its lock to whoever asks at the right moment; one who waits asks every 100 ms.
 # https://www.sqlite.org/c3ref/busy_timeout.html
 _PAUSE_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class PurgeCounts:
+    """How many logs and actions were deleted, or would be."""
+
+    logs: int = 0
+    actions: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,14 +51,14 @@ class Selection:
 
     @property
     def is_erasure(self) -> bool:
-        """Whether nothing of the users is to be left."""
+        """Whether nothing that names the users is to be left."""
         return bool(self.users) and self.before is None and self.log_id is None
 
     def actions(self) -> QuerySet[Action]:
         return Action.objects.filter(self._of_users("log_id"), Q() if self.before is None else Q(time__lt=self.before))
 
     def logs(self) -> QuerySet[Log]:
-        """The logs with an action that is to be deleted."""
+        """The logs with an action that is to be deleted; without a time also those with none."""
         return Log.objects.filter(self._of_users("id"), Q() if self.before is None else Q(first_time__lt=self.before))
 
     def whole_logs(self) -> QuerySet[Log]:
@@ -68,6 +81,21 @@ class Selection:
             )
         return entries
 
+    def idempotency_keys(self) -> QuerySet[IdempotencyKey]:
+        """The keys whose text holds a user's id, as a client may have made them; nothing unless users are erased."""
+        if not self.is_erasure:
+            return IdempotencyKey.objects.none()
+        keys = IdempotencyKey.objects.none()
+        for user in self.users:
+            # Not the lookup `contains`, which on SQLite takes capitals for small letters.
+            keys |= IdempotencyKey.objects.filter(GreaterThan(StrIndex("key", Value(user)), 0))
+        return keys
+
+    def counts(self) -> PurgeCounts:
+        """What purge() would delete of whole logs, by what the logs say of their actions; only without a time."""
+        actions = F("click_count") + F("view_count") + F("navigate_count")
+        return PurgeCounts(**self.logs().aggregate(logs=Count("id"), actions=Sum(actions, default=0)))
+
     def _of_users(self, name_of_log_id: str) -> Q:
         of_users = Q(user_id__in=self.users) if self.users else Q()
         return of_users if self.log_id is None else of_users & Q(**{name_of_log_id: self.log_id})
@@ -76,22 +104,40 @@ class Selection:
 def purge(selection: Selection) -> Iterator[int]:
     """Delete what a selection chooses, yielding after each batch how many actions it deleted.
 
-    A batch is a transaction: its actions, and the figures of their logs, or the logs where nothing is left of them. A
-    purge that stopped may be started again.
+    A batch is a transaction: its actions, and the counts of their logs, or the logs where nothing is left of them. A
+    purge that stopped may be started again. Logs that are stored while it runs may be left.
     """
     # First, because it is found by way of the actions and logs that it is about.
     selection.history().delete()
-    for users in [[user] for user in selection.users] or [[]]:
-        yield from _purge_in_order(replace(selection, users=users))
-    if selection.is_erasure:
+    selection.idempotency_keys().delete()
+    for user_id in selection.users:
+        yield from _purge_in_order(replace(selection, users=[user_id]))
+    if not selection.users:
+        yield from _purge_in_order(selection)
+    elif selection.before is None:
         # What no constraint of SQLite's forbids: a log that never had an action.
-        _delete_empty_logs(selection.users)
+        _delete_logs_without_actions(selection)
+
+
+def erase_user(user_id: str) -> PurgeCounts:
+    """Delete everything that names a user, and return how much that was."""
+    return _purge_at_once(Selection(users=[user_id]))
+
+
+def delete_log(user_id: str, log_id: int) -> PurgeCounts:
+    """Delete a log with its actions, if it has any, and return how much that was."""
+    return _purge_at_once(Selection(users=[user_id], log_id=log_id))
+
+
+def _purge_at_once(selection: Selection) -> PurgeCounts:
+    logs = selection.logs().count()
+    return PurgeCounts(logs, sum(purge(selection)))
 
 
 def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]:
     entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(rows.model))
-    named = [object_id for object_id in entries.values_list("object_id", flat=True) if (object_id or "").isdecimal()]
-    ids = rows.filter(id__in=named).values_list("id", flat=True)
+    texts = [object_id or "" for object_id in entries.values_list("object_id", flat=True)]
+    ids = rows.filter(id__in=[int(text) for text in texts if text.isdecimal()]).values_list("id", flat=True)
     return entries.filter(object_id__in=[str(row_id) for row_id in ids])
 
 
@@ -114,29 +160,44 @@ def _purge_in_order(selection: Selection) -> Iterator[int]:
 def _delete_batch(batch: Sequence[tuple[str, int, int]], times: Iterable[datetime]) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         rollups.forget(times)
-        _lock_logs(cursor, batch)
+        _lock_logs(cursor, ((user_id, log_id) for user_id, log_id, _ in batch))
         # Only now is it certain that no writer is at work on these logs.
-        actions = given({"user_id": user_id, "id": action_id} for user_id, _, action_id in batch)
-        cursor.execute(with_given(_DELETE_ACTIONS), [actions])
-        types: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        table, values = values_table([(user_id, action_id) for user_id, _, action_id in batch])
+        cursor.execute(_DELETE_ACTIONS.format(actions=table), values)
+        deleted: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
         for user_id, log_id, action_type in cursor.fetchall():
-            types[user_id, log_id][action_type.lower()] += 1
-        logs = given(
-            {"user_id": user_id, "id": log_id, "click": 0, "view": 0, "navigate": 0, **counts}
-            for (user_id, log_id), counts in types.items()
-        )
-        cursor.execute(with_given(_DELETE_EMPTY_LOGS), [logs])
-        cursor.execute(with_given(_TAKE_OFF), [logs])
-    return sum(counts.total() for counts in types.values())
+            deleted[user_id, log_id][action_type] += 1
+        if deleted:
+            _delete_if_empty(cursor, list(deleted))
+            table, values = values_table(
+                [(*log, *map(types.__getitem__, ActionType.values)) for log, types in deleted.items()]
+            )
+            cursor.execute(_SUBTRACT.format(deleted=table), values)
+    return sum(types.total() for types in deleted.values())
 
 
-def _lock_logs(cursor: CursorWrapper, batch: Iterable[tuple[str, int, int]]) -> None:
+def _delete_logs_without_actions(selection: Selection) -> None:
+    own = Action.objects.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
+    logs = list(selection.logs().filter(~Exists(own)).values_list("user_id", "id"))
+    for start in range(0, len(logs), BATCH_ACTIONS):
+        batch = logs[start : start + BATCH_ACTIONS]
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            _lock_logs(cursor, batch)
+            _delete_if_empty(cursor, batch)
+
+
+def _delete_if_empty(cursor: CursorWrapper, logs: Sequence[tuple[str, int]]) -> None:
+    table, values = values_table(logs)
+    cursor.execute(_DELETE_LOGS.format(logs=table), values)
+
+
+def _lock_logs(cursor: CursorWrapper, logs: Iterable[tuple[str, int]]) -> None:
     """Lock the logs of a batch in the order of (user_id, session_id), as store.append does: nobody waits for ever."""
     if connection.vendor == "sqlite":
         # The transaction has locked everything.
         return
     log_ids: defaultdict[str, set[int]] = defaultdict(set)
-    for user_id, log_id, _ in batch:
+    for user_id, log_id in logs:
         log_ids[user_id].add(log_id)
     # The database sorts: its order of texts may be another than Python's. One statement a user, because a cluster can't
     # lock rows on several machines with one.
@@ -146,67 +207,30 @@ def _lock_logs(cursor: CursorWrapper, batch: Iterable[tuple[str, int, int]]) -> 
     cursor.execute(";".join([_LOCK_LOGS] * len(users)), parameters)
 
 
-def _delete_empty_logs(users: Iterable[str]) -> None:
-    for user_id in users:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            ids = Log.objects.filter(user_id=user_id).values_list("id", flat=True)
-            batch = [(user_id, log_id, 0) for log_id in ids]
-            if batch:
-                _lock_logs(cursor, batch)
-                logs = given({"user_id": user_id, "id": log_id} for _, log_id, _ in batch)
-                cursor.execute(with_given(_DELETE_EMPTY_LOGS), [logs])
-
-
 _LOCK_LOGS = "SELECT 1 FROM logs_log WHERE user_id = %s AND id = ANY(%s) ORDER BY session_id FOR UPDATE"
 _DELETE_ACTIONS = """
-    DELETE FROM logs_action WHERE (user_id, id) IN (SELECT user_id, id FROM {given}) RETURNING user_id, log_id, type
+    WITH chosen (user_id, id) AS ({actions})
+    DELETE FROM logs_action WHERE (user_id, id) IN (SELECT user_id, id FROM chosen) RETURNING user_id, log_id, type
 """
 _OF_LOG = "FROM logs_action WHERE (logs_action.user_id, logs_action.log_id) = (logs_log.user_id, logs_log.id)"
-_DELETE_EMPTY_LOGS = f"""
-    DELETE FROM logs_log WHERE (user_id, id) IN (SELECT user_id, id FROM {{given}}) AND NOT EXISTS (SELECT 1 {_OF_LOG})
+_DELETE_LOGS = f"""
+    WITH chosen (user_id, id) AS ({{logs}})
+    DELETE FROM logs_log
+    WHERE (user_id, id) IN (SELECT user_id, id FROM chosen) AND NOT EXISTS (SELECT 1 {_OF_LOG})
 """
-# Never below 0, so that figures that were wrong before don't stop a purge.
-_TAKE_OFF = f"""
+# Never below 0, so that counts that were wrong before don't stop a purge.
+_COUNTERS = ", ".join(
+    f"{action_type.counter} = CASE WHEN {action_type.counter} > deleted.{action_type.value}"
+    f" THEN {action_type.counter} - deleted.{action_type.value} ELSE 0 END"
+    for action_type in ActionType
+)
+_SUBTRACT = f"""
+    WITH deleted (user_id, id, {", ".join(ActionType.values)}) AS ({{deleted}})
     UPDATE logs_log SET
         version = version + 1,
         first_time = (SELECT min(time) {_OF_LOG}),
         last_time = (SELECT max(time) {_OF_LOG}),
-        click_count = {{greatest}}(click_count - given.click, 0),
-        view_count = {{greatest}}(view_count - given.view, 0),
-        navigate_count = {{greatest}}(navigate_count - given.navigate, 0)
-    FROM {{given}}
-    WHERE (logs_log.user_id, logs_log.id) = (given.user_id, given.id)
+        {_COUNTERS}
+    FROM deleted
+    WHERE (logs_log.user_id, logs_log.id) = (deleted.user_id, deleted.id)
 """
-
-
-@dataclass(frozen=True)
-class Erased:
-    """How much was deleted, or would be."""
-
-    logs: int = 0
-    actions: int = 0
-
-
-def what_is_stored_of(user_id: str) -> Erased:
-    """What erase_user would delete."""
-    actions = F("click_count") + F("view_count") + F("navigate_count")
-    stored = Selection(users=[user_id]).logs().aggregate(logs=Count("id"), actions=Sum(actions, default=0))
-    return Erased(**stored)
-
-
-def erase_user(user_id: str) -> Erased:
-    """Delete everything that is stored of a user, and return how much that was.
-
-    Logs that come while it runs may be left. May be run again where it broke off.
-    """
-    return _purge(Selection(users=[user_id]))
-
-
-def delete_log(user_id: str, log_id: int) -> Erased:
-    """Delete a log with its actions, and return how much that was."""
-    return _purge(Selection(users=[user_id], log_id=log_id))
-
-
-def _purge(selection: Selection) -> Erased:
-    logs = selection.logs().count()
-    return Erased(logs, sum(purge(selection)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -57,7 +57,7 @@ def find_page(actions: ActionQuerySet, logs: QuerySet[Log], newest_first: bool, 
     return Page(IdRange(min(ends), max(ends)), shown, shown[-1][0] if len(found) > len(shown) else None)
 
 
-def stream(rows: QuerySet[Any, Row]) -> Iterator[Row]:
+def stream(rows: QuerySet[Any, Row]) -> Generator[Row]:
     """Yield the rows of a queryset of any length within a transaction, ROWS_AT_ONCE in memory.
 
     While these are worked on, PostgreSQL is asked for the next ones already, in a thread: it and Python then share two

@@ -18,9 +18,16 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 from django.db.models import Exists
+from rest_framework.exceptions import ValidationError
 
-from logs.api.serializers import LogSerializer, Refusals
+from logs.api.bodies import Undecodable, why_not_json
+from logs.api.plain import read_plain
+from logs.api.serializers import LogSerializer, read_other_properties
+from logs.api.violations import violations
+from logs.lib import jsontext
 from logs.lib.errors import Violation
+from logs.lib.jsontext import JSONValue
+from logs.lib.text import count_of
 from logs.models import ImportedChunk, Log
 from logs.store.append import LogRow, append
 from logs.transfer.mongodb import from_mongodb
@@ -31,21 +38,53 @@ from logs.transfer.sources import LogText, SourceError
 CHUNK_BYTES = 2 * 1024 * 1024
 
 
-class RefusedImportError(Exception):
-    """A log that may not be stored, in an import that stops at the first one."""
-
-    def __init__(self, rejects: Sequence[Reject]) -> None:
-        self.rejects = rejects
-        super().__init__(f"{len(rejects)} logs refused")
-
-
 @dataclass(frozen=True)
 class Reject:
-    """A log that may not be stored: its place, what it says and every rule it breaks."""
+    """A log that may not be stored. value: what its text says, undecoded where that is no JSON."""
 
     source: LogText
     value: object
     violations: Sequence[Violation]
+
+
+def validate(logs: Sequence[LogText]) -> tuple[list[LogRow], list[Reject]]:
+    """Return the rows of the logs that may be stored, and the others, each in the order of the texts.
+
+    Raises SourceError for a log that is not JSON because the file breaks off in it.
+    """
+    # A line's end within a log is a blank between its values.
+    lines = b"\n".join([log.text.replace(b"\n", b" ") for log in logs])
+    plain = read_plain(lines, True, read_other_properties)
+    if plain is not None:
+        return plain, []
+    rows: list[LogRow] = []
+    rejects: list[Reject] = []
+    serializer = LogSerializer()
+    for source in logs:
+        value = _decode(source.text)
+        if isinstance(value, Undecodable) and source.may_be_cut:
+            raise SourceError(f"Line {source.line}: the file breaks off in the middle of a log.")
+        try:
+            log = value if isinstance(value, Undecodable) else from_mongodb(value)
+            rows.append(serializer.run_validation(log))
+        except ValidationError as error:
+            rejects.append(Reject(source, value, list(violations({source.index: error.detail}))))
+    return rows, rejects
+
+
+def _decode(text: bytes) -> JSONValue | Undecodable:
+    try:
+        return jsontext.decode(text.decode())
+    except ValueError as error:
+        return Undecodable(why_not_json(error))
+
+
+class RefusedImportError(Exception):
+    """Logs of one chunk that may not be stored, in an import that stops at the first such chunk."""
+
+    def __init__(self, rejects: Sequence[Reject]) -> None:
+        self.rejects = rejects
+        super().__init__(f"{count_of(len(rejects), 'log')} refused")
 
 
 @dataclass
@@ -85,9 +124,11 @@ class ChunkToken:
 class Importer:
     """One run over one source of logs.
 
-    on_reject: called with each log that may not be stored, before its chunk is; without it the first such chunk is not
-    stored and raises RefusedImportError. dry_run: validate alone. name: another name is another import, even of logs
-    that came before. on_chunk: called after each chunk.
+    on_reject: called with each log that may not be stored, before its chunk is stored without it; where it is None, the
+        first chunk with such a log is not stored and raises RefusedImportError.
+    dry_run: validate alone.
+    name: another name is another import, even of logs that came before.
+    on_chunk: called with the result so far after each chunk.
     """
 
     on_reject: Callable[[Reject], None] | None = None
@@ -105,12 +146,12 @@ class Importer:
             # Of a store that was emptied nothing is stored any more.
             ImportedChunk.objects.filter(~Exists(Log.objects.all())).delete()
         reader = _ChunkReader(logs)
-        with _uncollected(), ThreadPoolExecutor(max_workers=1) as validator:
+        with _without_garbage_collection(), ThreadPoolExecutor(max_workers=1) as validator:
             for chunk in _one_ahead(self._chunks(reader, validator)):
                 if chunk.known is None:
                     self._store(chunk)
                 else:
-                    self._pass_by(chunk, chunk.known)
+                    self._skip(chunk, chunk.known)
                 self.on_chunk(self.result)
         if reader.error is not None:
             raise reader.error
@@ -127,16 +168,14 @@ class Importer:
             _digest(chain, logs)
             validated = None
             if known is None or (known.rejected_count and self.on_reject):
-                validated = validator.submit(_validate, logs)
+                validated = validator.submit(validate, logs)
                 if connection.vendor != "postgresql":
                     # SQLite works in this process: each row would wait for the lock of the interpreter.
                     wait([validated])
             yield _Chunk(logs, start, chain.hexdigest(), known, validated)
 
     def _store(self, chunk: _Chunk) -> None:
-        rows, rejects = chunk.validated.result()
-        if rejects and self.on_reject is None:
-            raise RefusedImportError(rejects)
+        rows, rejects = chunk.validation()
         self._report(rejects)
         token = ChunkToken(chunk.start, chunk.end, len(chunk.logs), len(rejects))
         actions = sum(len(row["actions"]) for row in rows)
@@ -148,21 +187,26 @@ class Importer:
             self.result.known_logs += len(rows)
             self.result.known_actions += actions
 
-    def _pass_by(self, chunk: _Chunk, known: ImportedChunk) -> None:
-        if chunk.validated is None:
-            self.result.rejected += known.rejected_count
-        else:
-            _, rejects = chunk.validated.result()
+    def _skip(self, chunk: _Chunk, known: ImportedChunk) -> None:
+        if known.rejected_count and self.on_reject is not None:
+            _, rejects = chunk.validation()
             if len(rejects) != known.rejected_count:
                 raise SourceError(
-                    f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: {known.rejected_count} logs were rejected"
-                    f" when these lines were imported, now {len(rejects)} are. Use the settings of that time."
+                    f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: {count_of(known.rejected_count, 'log')} of"
+                    f" these lines broke a rule when they were imported, now it is {len(rejects)}. Import with the"
+                    " settings of that time."
                 )
             self._report(rejects)
+        else:
+            self.result.rejected += known.rejected_count
         self.result.known_logs += known.log_count - known.rejected_count
         self.result.known_actions += known.action_count
 
     def _report(self, rejects: Sequence[Reject]) -> None:
+        if self.on_reject is None:
+            if rejects:
+                raise RefusedImportError(rejects)
+            return
         self.result.rejected += len(rejects)
         for reject in rejects:
             self.on_reject(reject)
@@ -174,7 +218,11 @@ class _Chunk:
     start: str
     end: str
     known: ImportedChunk | None
+    # Where it is done ahead.
     validated: Future[tuple[list[LogRow], list[Reject]]] | None
+
+    def validation(self) -> tuple[list[LogRow], list[Reject]]:
+        return validate(self.logs) if self.validated is None else self.validated.result()
 
 
 class _ChunkReader:
@@ -204,8 +252,8 @@ class _ChunkReader:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for circles in what is decoded, which has none; that took a fifth of the time."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Spare the search for reference cycles in what is decoded, which has none; that took a fifth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -246,17 +294,3 @@ def _digest(chain: hashlib._Hash, logs: Iterable[LogText]) -> None:
         chain.update(log.text)
         # No JSON text holds this byte, so that no two sequences of logs are alike.
         chain.update(b"\0")
-
-
-def _validate(chunk: Sequence[LogText]) -> tuple[list[LogRow], list[Reject]]:
-    rows, rejects = [], []
-    for source, value in zip(chunk, decode_lines((log.index, log.text) for log in chunk), strict=True):
-        if isinstance(value, UndecodableLine) and source.may_be_cut:
-            raise SourceError(f"Line {source.line}: the file breaks off in the middle of a log.")
-        log, refusals = from_mongodb(value), Refusals()
-        row = LogSerializer.read(log, (source.index,), refusals)
-        if refusals or row is None:
-            rejects.append(Reject(source, value, refusals))
-        else:
-            rows.append(row)
-    return rows, rejects

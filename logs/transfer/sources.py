@@ -7,16 +7,18 @@ does for the API.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 # The text of one log is held in memory: about two million actions.
 MAX_LOG_BYTES = 256 * 1024 * 1024
@@ -49,16 +51,33 @@ class LogText:
     may_be_cut: bool = False
 
 
+def readable_size(name: str) -> int | None:
+    """Return how many bytes a file that can be read has, None for stdin and other files without a size.
+
+    name: a path, or "-" for stdin. Raises OSError for a file that is not there, or may not be read.
+    """
+    if name == "-":
+        return None
+    status = os.stat(name)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not os.access(name, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
 class Source:
     """A file to read logs from; a context manager that closes it.
 
-    name: a path, or "-" for stdin. Raises OSError when it can't be opened.
+    name: a path, or "-" for stdin, which stays open. Raises OSError when it can't be opened.
     """
 
     def __init__(self, name: str) -> None:
-        self._file: BinaryIO = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
+        if name == "-":
+            self._file = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        else:
+            self._file = open(name, "rb")  # noqa: SIM115
         self._is_regular = name != "-" and Path(name).is_file()
-        self.size: int | None = Path(name).stat().st_size if self._is_regular else None
 
     @property
     def position(self) -> int:
@@ -68,7 +87,7 @@ class Source:
     def logs(self) -> Iterator[LogText]:
         """Yield each log. Raises SourceError for a file that is no text of logs, or breaks off."""
         try:
-            stream = _peekable(self._file)
+            stream = self._file
             if stream.peek(1)[:1] == b"\x1f":
                 # No JSON text begins with the first byte of gzip.
                 stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), READ_BYTES)
@@ -87,12 +106,7 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not sys.stdin.buffer:
-            self._file.close()
-
-
-def _peekable(file: BinaryIO) -> io.BufferedReader:
-    return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, READ_BYTES)
+        self._file.close()
 
 
 def _skip_bom(stream: io.BufferedReader) -> None:

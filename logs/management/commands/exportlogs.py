@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -12,20 +12,23 @@ from urllib.parse import urlencode
 from django.core.management.base import CommandError, CommandParser
 
 from logs.api.query import LogQuery
-from logs.api.renderers import ARRAY, LINES, render
 from logs.lib.errors import ErrorCode
-from logs.lib.transactions import snapshot
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, user_argument
 from logs.management.progress import Progress
-from logs.models import ActionRecord
 from logs.store.read import ROWS_AT_ONCE
-from logs.transfer.exporting import Writable, complete_file, gzipped, render_csv
+from logs.transfer.exporting import CSV_COLUMNS, FORMATS, complete_file, export, gzipped
 
-_HELP = """\
+_HELP = f"""\
 Write logs to a file, or to stdout, in the order and form in which GET /logs/ answers.
 
 All of it is one snapshot of the store, taken in memory that does not grow, while writers go on. A file appears under
-its name only when it is complete. What importlogs makes of an export is the same store: the same export again.
+its name only when it is complete; it keeps the mode of the file that it replaces. importlogs makes the same store of an
+export as NDJSON or JSON.
+
+CSV is for people: one action a row, with the columns {", ".join(CSV_COLUMNS[:5])} and so on, and all
+properties as JSON in the last one. Where a text begins with = + - @, a tab or a carriage return, a ' is written in
+front of it, so that no spreadsheet takes it for a formula; the properties column has every text as it is.
 """
 _EXAMPLES = """\
   manage.py exportlogs -o logs.ndjson.gz
@@ -33,11 +36,8 @@ _EXAMPLES = """\
   manage.py exportlogs --user ABC123XYZ --types CLICK,VIEW | head
 """
 
-_RENDERERS: dict[str, Callable[[Iterable[ActionRecord]], Iterator[bytes]]] = {
-    "ndjson": partial(render, layout=LINES),
-    "json": partial(render, layout=ARRAY),
-    "csv": render_csv,
-}
+_DEFAULT_FORMAT = "ndjson"
+_ENDINGS = {**{f".{name}": name for name in FORMATS}, ".jsonl": "ndjson"}
 _PARAMETERS = {"user": "userId", "from": "from", "to": "to", "types": "types"}
 
 
@@ -48,13 +48,17 @@ class Command(MaintenanceCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "-o", "--output", metavar="FILE", default="-", help="where to; gzipped if it ends in .gz; - is stdout"
+            "-o",
+            "--output",
+            metavar="FILE",
+            default="-",
+            help="the file to write, gzipped if its name ends in .gz; - is stdout (default)",
         )
         parser.add_argument(
             "--format",
-            choices=_RENDERERS,
-            help="ndjson: one log a line; json: one array; csv: one action a row."
-            " The name's ending says it otherwise, and ndjson is the default",
+            choices=FORMATS,
+            help="ndjson: one log a line; json: one array of logs; csv: one action a row"
+            f" (default: what the file's name says, {_DEFAULT_FORMAT} where it has no ending)",
         )
         parser.add_argument("--user", metavar="ID", type=user_argument, help="only this user's logs")
         parser.add_argument("--from", metavar="TIME", help="only actions at or after this time")
@@ -65,13 +69,15 @@ class Command(MaintenanceCommand):
 
     def handle(self, *, output: str, format: str | None, **options: Any) -> None:
         query = _query(options)
-        renderer = _RENDERERS[format or _format_of(output)]
+        file_format = FORMATS[format or _format_of(output)]
         with self.progress("exportlogs", "actions") as progress, ExitStack() as stack:
             file = _Stdout(self.stdout) if output == "-" else stack.enter_context(complete_file(Path(output)))
-            target = stack.enter_context(gzipped(file)) if output.endswith(".gz") else file
-            _write(query, renderer, target, progress)
+            target = stack.enter_context(gzipped(file)) if output.lower().endswith(".gz") else file
+            chunks = export(query.actions(), file_format, partial(_counted, progress))
+            for chunk in stack.enter_context(closing(chunks)):
+                target.write(chunk)
         if output != "-":
-            self.stdout.write(f"Written to {output}: {progress.count:,} actions.")
+            self.stdout.write(f"Written to {output}: {count_of(progress.count, 'action')}.")
 
 
 class _Stdout:
@@ -88,27 +94,23 @@ class _Stdout:
         else:
             self._stdout.write(data.decode(), ending="")
 
+    def flush(self) -> None:
+        self._stdout.flush()
+
 
 def _query(options: dict[str, Any]) -> LogQuery:
-    given = {name: options[option] for option, name in _PARAMETERS.items() if options[option] is not None}
-    for name, value in given.items():
+    parameters = {name: options[option] for option, name in _PARAMETERS.items() if options[option] is not None}
+    for name, value in parameters.items():
         # Over HTTP an empty parameter is an absent one; here it is a variable that was not set.
         if "" in (value if isinstance(value, list) else [value]):
             raise CommandError(f"{name}: {ErrorCode.INVALID_PARAMETER.name}: the value is empty.")
-    return LogQuery(urlencode(given, doseq=True, errors="surrogateescape"))
+    return LogQuery(urlencode(parameters, doseq=True, errors="surrogateescape"))
 
 
-def _write(query: LogQuery, renderer: Callable, target: Writable, progress: Progress) -> None:
-    # Closed before the snapshot ends, whatever ends it.
-    with snapshot(), closing(query.records(query.page()).iterator(chunk_size=ROWS_AT_ONCE)) as records:
-        for chunk in renderer(_counted(records, progress)):
-            target.write(chunk)
-
-
-def _counted(records: Iterable[ActionRecord], progress: Progress) -> Iterator[ActionRecord]:
+def _counted(progress: Progress, rows: Iterable[Any]) -> Iterator[Any]:
     waiting = 0
-    for record in records:
-        yield record
+    for row in rows:
+        yield row
         waiting += 1
         if waiting == ROWS_AT_ONCE:
             progress.advance(waiting)
@@ -116,6 +118,12 @@ def _counted(records: Iterable[ActionRecord], progress: Progress) -> Iterator[Ac
     progress.advance(waiting)
 
 
-def _format_of(name: str) -> str:
-    endings: Sequence[str] = Path(name.removesuffix(".gz")).suffix[1:].lower().split()
-    return next((ending for ending in endings if ending in _RENDERERS), "ndjson")
+def _format_of(output: str) -> str:
+    path = Path(output.lower())
+    ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix
+    if not ending:
+        return _DEFAULT_FORMAT
+    if ending not in _ENDINGS:
+        known = ", ".join(_ENDINGS)
+        raise CommandError(f"{output}: no format has the ending {ending}. Use one of {known}, or say --format.")
+    return _ENDINGS[ending]

@@ -13,22 +13,24 @@ from django.core.management.base import CommandError, CommandParser
 
 from logs.lib import jsontext
 from logs.lib.errors import MAX_VIOLATIONS
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
+from logs.management.progress import Progress
 from logs.transfer.importing import Importer, ImportResult, RefusedImportError, Reject
-from logs.transfer.sources import Source, SourceError
+from logs.transfer.sources import Source, SourceError, readable_size
 
 _SHOWN_REJECTS = 10
 
 _HELP = """\
 Store the logs of files, or of stdin, by the same rules as POST /logs/.
 
-A file is a JSON array of logs, NDJSON (one log a line), or what mongoexport wrote of the old service's collection,
-each as it is or gzipped: that is found out by itself.
+A file is a JSON array of logs, NDJSON (one log a line), or what mongoexport wrote of the old service's collection, and
+may be gzipped; nobody has to say which.
 
-Logs are stored in chunks of about two megabytes. A run that was interrupted, at whatever moment, is started again with
-the same command: what is stored already is not stored twice. The same goes for a file that was imported before; one
-that has grown since brings only what is new. Memory does not grow with the file, but with its longest log, which may
-have 256 MiB.
+Logs are stored in chunks of about two megabytes. A run that was interrupted at any moment goes on where it stopped when
+the same command is given again: nothing is stored twice. Likewise, a file that was imported before is not stored again,
+and of one that has grown since only the new part is. Memory does not grow with the file, only with its longest log,
+which may have 256 MiB.
 """
 _EXAMPLES = """\
   manage.py importlogs logs.ndjson.gz
@@ -48,57 +50,63 @@ class Command(MaintenanceCommand):
             "--on-error",
             choices=["stop", "skip"],
             default="stop",
-            help="at a log that breaks a rule: stop, with nothing of its chunk stored (default), or skip that log",
+            help="what to do at a log that breaks a rule: stop without storing anything of its chunk (default), or skip"
+            " that log",
         )
         parser.add_argument(
             "--rejects",
             metavar="FILE",
             type=Path,
-            help="where skipped logs go, written anew by every run: one a line, with its line, its file and its errors."
-            " Mended there, the lines can be imported as they are.",
+            help="where to write the logs that are skipped: one a line, with the file and line it came from and its"
+            " errors. Correct them there and import that file. Every run overwrites it",
         )
         parser.add_argument("--dry-run", action="store_true", help="validate only, store nothing")
         parser.add_argument(
             "--again",
             metavar="NAME",
             default="",
-            help="store the files even if they were imported before, say to bring back what was purged; any NAME will"
-            " do that was not used before, and the same NAME to go on",
+            help="store files once more that were imported before, say to bring back what was purged. NAME is any name"
+            " that was not used for them yet; give the same one again to go on after an interruption",
         )
 
     def handle(self, *, files: Sequence[str], on_error: str, rejects: Path | None, **options: Any) -> None:
         if (on_error == "skip") != (rejects is not None):
-            raise CommandError("--on-error skip and --rejects FILE go together: no log may be lost.")
+            raise CommandError("--on-error skip and --rejects FILE go together, so that no log gets lost.")
         if rejects is not None and any(_is_same_file(rejects, name) for name in files):
-            raise CommandError(f"{rejects} is also read: name another file for the rejects.")
+            raise CommandError(f"{rejects} is one of the files to import: name another one for --rejects.")
+        # Before anything is stored; and one is open at a time, because there may be more than a process may open.
+        sizes = [readable_size(name) for name in files]
+        is_dry = options["dry_run"]
         total = ImportResult()
         with ExitStack() as stack:
-            sources = [(name, stack.enter_context(Source(name))) for name in files]
-            sizes = [source.size for _, source in sources]
             rejects_file = None if rejects is None else stack.enter_context(rejects.open("wb"))
-            progress = stack.enter_context(self.progress("importlogs", "B", None if None in sizes else sum(sizes)))
-            for name, source in sources:
-                seen = 0
-
-                def show(result: ImportResult, source: Source = source) -> None:
-                    nonlocal seen
-                    progress.advance(source.position - seen)
-                    seen = source.position
-
+            progress = stack.enter_context(self.progress("importlogs", "B", _sum(sizes)))
+            for name in files:
                 importer = Importer(
-                    on_reject=rejects_file and partial(_write_reject, rejects_file, name),
-                    dry_run=options["dry_run"],
+                    on_reject=None if rejects_file is None else partial(_write_reject, rejects_file, name),
+                    dry_run=is_dry,
                     name=options["again"],
-                    on_chunk=show,
                     result=total,
                 )
                 try:
-                    importer.run(source.logs())
+                    _import_file(name, importer, progress)
                 except RefusedImportError as error:
-                    raise CommandError(_refusal(name, error.rejects, total)) from None
+                    raise CommandError(_refusal(name, error.rejects, total, is_dry)) from None
                 except SourceError as error:
-                    raise CommandError(f"{name}: {error} {_so_far(total)}") from None
-        self.stdout.write(_summary(total, options["dry_run"]))
+                    raise CommandError(f"{name}: {error} {_so_far(total, is_dry)}") from None
+        self.stdout.write(_summary(total, is_dry))
+
+
+def _import_file(name: str, importer: Importer, progress: Progress) -> None:
+    with Source(name) as source:
+        before = progress.count
+        importer.on_chunk = lambda result: progress.advance(before + source.position - progress.count)
+        importer.run(source.logs())
+
+
+def _sum(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
 def _write_reject(file: BinaryIO, name: str, reject: Reject) -> None:
@@ -106,7 +114,7 @@ def _write_reject(file: BinaryIO, name: str, reject: Reject) -> None:
         log = reject.value
     else:
         log = {"text": reject.source.text.decode(errors="surrogateescape")}
-    errors = [violation.as_json() for violation in reject.violations[:MAX_VIOLATIONS]]
+    errors: list[jsontext.JSONValue] = [{**violation.as_json()} for violation in reject.violations[:MAX_VIOLATIONS]]
     line = jsontext.encode({**log, "file": name, "line": reject.source.line, "errors": errors})
     # Lone surrogates, and bytes that are not UTF-8, are written as the escapes that JSON has for them.
     file.write(line.encode(errors="backslashreplace") + b"\n")
@@ -118,7 +126,7 @@ def _is_same_file(path: Path, name: str) -> bool:
     return path.exists() and os.path.samestat(os.stat(0 if name == "-" else name), path.stat())
 
 
-def _refusal(name: str, rejects: Sequence[Reject], total: ImportResult) -> str:
+def _refusal(name: str, rejects: Sequence[Reject], total: ImportResult, is_dry: bool) -> str:
     lines = [
         f"{name}, line {reject.source.line}: {violation.pointer}: {violation.code.name}:"
         f" {violation.detail or violation.code.sentence}"
@@ -126,18 +134,25 @@ def _refusal(name: str, rejects: Sequence[Reject], total: ImportResult) -> str:
         for violation in reject.violations[:1]
     ]
     if len(rejects) > _SHOWN_REJECTS:
-        lines.append(f"… and {len(rejects) - _SHOWN_REJECTS} more logs of the same chunk.")
-    return "\n".join([*lines, _so_far(total)])
+        lines.append(f"… and {count_of(len(rejects) - _SHOWN_REJECTS, 'more log')} of the same chunk.")
+    return "\n".join([*lines, _so_far(total, is_dry)])
 
 
-def _so_far(total: ImportResult) -> str:
-    return f"Nothing of this chunk is stored; {total.actions + total.known_actions:,} actions before it are."
+def _so_far(total: ImportResult, is_dry: bool) -> str:
+    before = total.actions + total.known_actions
+    if is_dry or not before:
+        return "Nothing was stored."
+    return f"{count_of(before, 'action')} of the chunks before this one {'is' if before == 1 else 'are'} stored."
 
 
-def _summary(total: ImportResult, dry_run: bool) -> str:
-    words = [f"{'Valid' if dry_run else 'Stored'}: {total.actions:,} actions in {total.logs:,} logs."]
+def _summary(total: ImportResult, is_dry: bool) -> str:
+    words = [f"{'Valid' if is_dry else 'Stored'}: {_actions_in_logs(total.actions, total.logs)}."]
     if total.known_logs:
-        words.append(f"Stored by an earlier run: {total.known_actions:,} actions in {total.known_logs:,} logs.")
+        words.append(f"Stored by an earlier run: {_actions_in_logs(total.known_actions, total.known_logs)}.")
     if total.rejected:
-        words.append(f"Rejected: {total.rejected:,} logs.")
-    return " ".join(words + (["Nothing was stored: --dry-run."] if dry_run else []))
+        words.append(f"Rejected: {count_of(total.rejected, 'log')}.")
+    return " ".join([*words, "Nothing was stored: this was a dry run."] if is_dry else words)
+
+
+def _actions_in_logs(actions: int, logs: int) -> str:
+    return f"{count_of(actions, 'action')} in {count_of(logs, 'log')}"

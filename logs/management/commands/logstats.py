@@ -10,12 +10,15 @@ from django.template.defaultfilters import filesizeformat
 
 from logs.lib import times
 from logs.management.base import MaintenanceCommand, count_argument
-from logs.store.statistics import Figure, Statistics, collect
+from logs.store.statistics import Metric, Statistics, collect
 
 _HELP = """\
-Tell what the store holds: totals, actions by type, by day of UTC and of the busiest users, size on disk, span of time.
+Tell what the store holds: totals, actions by type, actions by day (UTC), the busiest users, the size on disk, and the
+times of the first and last action.
 
-Answers in a second or so, however much there is: past a million logs the figures are estimates, marked with "about".
+A day without actions is not listed, so that one action with a time in the far future hides no other day. On PostgreSQL
+it answers in a second or so however much there is: past a million logs, or a million actions in the days listed, counts
+are estimates marked with "about".
 """
 _EXAMPLES = """\
   manage.py logstats
@@ -28,12 +31,16 @@ class Command(MaintenanceCommand):
     examples = _EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for machines: one JSON object")
+        parser.add_argument("--json", action="store_true", help="write one JSON object, for machines")
         parser.add_argument(
-            "--days", metavar="N", type=count_argument, default=14, help="the last days to show (default: 14)"
+            "--days",
+            metavar="N",
+            type=count_argument,
+            default=14,
+            help="how many days to list: the last ones that have actions (default: 14)",
         )
         parser.add_argument(
-            "--top", metavar="N", type=count_argument, default=10, help="the busiest users to show (default: 10)"
+            "--top", metavar="N", type=count_argument, default=10, help="how many users to list (default: 10)"
         )
 
     def handle(self, *, days: int, top: int, **options: Any) -> None:
@@ -44,12 +51,12 @@ class Command(MaintenanceCommand):
 def _as_json(statistics: Statistics) -> str:
     return json.dumps(
         {
-            "logs": _figure(statistics.logs),
-            "users": _figure(statistics.users),
-            "actions": _figure(statistics.actions),
-            "byType": {name: _figure(figure) for name, figure in statistics.by_type.items()},
-            "byDay": {day.isoformat(): _figure(figure) for day, figure in statistics.by_day.items()},
-            "busiestUsers": [{"userId": user, **_figure(figure)} for user, figure in statistics.busiest_users.items()],
+            "logs": _metric(statistics.logs),
+            "users": _metric(statistics.users),
+            "actions": _metric(statistics.actions),
+            "byType": {name: _metric(metric) for name, metric in statistics.by_type.items()},
+            "byDay": {day.isoformat(): _metric(metric) for day, metric in statistics.by_day.items()},
+            "busiestUsers": [{"userId": user, **_metric(metric)} for user, metric in statistics.busiest_users.items()],
             "firstTime": statistics.first_time and times.format_time(statistics.first_time),
             "lastTime": statistics.last_time and times.format_time(statistics.last_time),
             "bytesOnDisk": statistics.size,
@@ -58,8 +65,8 @@ def _as_json(statistics: Statistics) -> str:
     )
 
 
-def _figure(figure: Figure) -> dict[str, int | bool]:
-    return {"count": figure.value, "estimated": figure.is_estimate}
+def _metric(metric: Metric) -> dict[str, int | bool]:
+    return {"count": metric.value, "estimated": metric.is_estimate}
 
 
 def _as_text(statistics: Statistics) -> str:
@@ -67,7 +74,7 @@ def _as_text(statistics: Statistics) -> str:
         ("Logs", statistics.logs),
         ("Users", statistics.users),
         ("Actions", statistics.actions),
-        *((f"  {name}", figure) for name, figure in statistics.by_type.items()),
+        *((f"  {name}", metric) for name, metric in statistics.by_type.items()),
         ("Size on disk", filesizeformat(statistics.size).replace("\xa0", " ")),
     ]
     if statistics.first_time and statistics.last_time:
@@ -76,10 +83,10 @@ def _as_text(statistics: Statistics) -> str:
             ("Last action", times.format_time(statistics.last_time)),
             ("", ""),
             ("Day (UTC)", "Actions"),
-            *((f"  {day}", figure) for day, figure in statistics.by_day.items()),
+            *((f"  {day}", metric) for day, metric in statistics.by_day.items()),
             ("", ""),
             ("Busiest users", "Actions"),
-            *((f"  {user}", figure) for user, figure in statistics.busiest_users.items()),
+            *((f"  {user}", metric) for user, metric in statistics.busiest_users.items()),
         ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}".rstrip() for label, value in rows)

@@ -11,18 +11,22 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
+from django.utils.text import get_text_list
 
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, time_argument, user_argument
 from logs.store.purge import Selection, purge
 
 _HELP = """\
 Delete actions that are older than a time, or everything of some users, and the logs that are left empty.
 
-Given together, a time and users choose what meets both. Says what it will delete and asks first. Actions go in batches,
-each a short transaction, so that the store goes on answering and storing meanwhile.
+Given together, a time and users choose what meets both. It says what it will delete and asks first. Actions are deleted
+in batches, each a short transaction, so that the store goes on answering and storing meanwhile.
 
-With --user alone nothing of these users is left in any table, the admin's history included: that is what the right to
-erasure asks for. Exports, backups and the database's own log files are not looked after here.
+With --user alone nothing that names these users is left in any table, which is what the right to erasure asks for. That
+includes the admin's history, and every idempotency key whose text holds a user's id, capitals and small letters being
+different: a batch that a client sends once more under such a key is stored once more. Exports, backups and the
+database's own log files are out of reach.
 """
 _EXAMPLES = """\
   manage.py purgelogs --older-than 90d --dry-run
@@ -41,16 +45,22 @@ class Command(MaintenanceCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--older-than", metavar="AGE", type=_age_argument, help="actions older than this: 90d, 12h or 4w"
+            "--older-than",
+            metavar="AGE",
+            type=_age_argument,
+            help="delete actions older than this, such as 12h, 90d or 4w (hours, days or weeks)",
         )
         parser.add_argument(
-            "--before", metavar="TIME", type=time_argument, help="actions before this time, YYYY-MM-DDThh:mm:ss-06:00"
+            "--before",
+            metavar="TIME",
+            type=time_argument,
+            help="delete actions before this time, written YYYY-MM-DDThh:mm:ss-06:00",
         )
         parser.add_argument(
-            "--user", metavar="ID", type=user_argument, nargs="+", action="extend", help="actions of these users"
+            "--user", metavar="ID", type=user_argument, nargs="+", action="extend", help="delete actions of these users"
         )
-        parser.add_argument("--yes", action="store_true", help="don't ask; for cron")
-        parser.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
+        parser.add_argument("--yes", action="store_true", help="don't ask first; for cron")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
     def handle(
         self,
@@ -67,21 +77,24 @@ class Command(MaintenanceCommand):
             raise CommandError("Say what to delete: --older-than, --before or --user.")
         selection = Selection(min(limits, default=None), list(dict.fromkeys(user or ())))
         actions = selection.actions().count()
-        history = selection.history().count()
-        logs, whole = selection.logs().count(), selection.whole_logs().count()
-        lines = f", and {history:,} lines of the admin's history" if history else ""
-        self.stdout.write(
-            f"{'Would delete' if dry_run else 'To delete'}: {actions:,} actions of {logs:,} logs,"
-            f" {whole:,} of which are then gone{lines}."
-        )
+        found = {
+            ("log left empty", "logs left empty"): selection.whole_logs().count(),
+            ("entry of the admin's history", "entries of the admin's history"): selection.history().count(),
+            ("idempotency key", "idempotency keys"): selection.idempotency_keys().count(),
+        }
+        words = [
+            f"{count_of(actions, 'action')} from {count_of(selection.logs().count(), 'log')}",
+            *(count_of(number, *nouns) for nouns, number in found.items() if number),
+        ]
+        self.stdout.write(f"{'Would delete' if dry_run else 'To delete'}: {get_text_list(words, 'and')}.")
         if dry_run:
             return
-        if (actions or whole or history) and not yes:
+        if (actions or any(found.values())) and not yes:
             self._ask()
         with self.progress("purgelogs", "actions", actions) as progress:
             for count in purge(selection):
                 progress.advance(count)
-        self.stdout.write(f"Deleted: {progress.count:,} actions.")
+        self.stdout.write(f"Deleted: {count_of(progress.count, 'action')}.")
 
     def _ask(self) -> None:
         self.stderr.write("Delete them for good? [y/N] ", style_func=str, ending="")
@@ -93,7 +106,7 @@ class Command(MaintenanceCommand):
 def _age_argument(text: str) -> timedelta:
     age = _find_age(text)
     if not age or not int(age[1]):
-        raise ArgumentTypeError(f"{text!r} is no age; write 90d, 12h or 4w")
+        raise ArgumentTypeError(f"{text!r} is not an age: write 12h, 90d or 4w")
     return timedelta(**{_UNITS[age[2]]: int(age[1])})
 
 

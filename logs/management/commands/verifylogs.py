@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
 from logs.management.verification import repair, verify
 from logs.store.statistics import count_of_logs
 
 _HELP = """\
-Check what is stored: the properties of every action by the rules of POST /logs/, logs without actions, actions whose
-log is missing or another user's, and the figures and versions that each log keeps of its actions.
+Check what is stored: the properties of every action, by the rules of POST /logs/; logs without actions, and actions
+without their log; and the counts, times and version that each log keeps.
 
 Each finding is a line on stdout with its place. The exit code is 1 while there are findings that were not repaired.
 """
@@ -30,7 +31,8 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--fix",
             action="store_true",
-            help="recount wrong figures and delete logs without actions; what has no one right answer is only reported",
+            help="correct the counts, times and versions of logs, and delete logs without actions; other findings have"
+            " no single right answer and are only reported",
         )
 
     def handle(self, *, fix: bool, **options: Any) -> None:
@@ -39,14 +41,14 @@ class Command(MaintenanceCommand):
             for count, findings in verify():
                 checked += count
                 progress.advance(count)
-                log_ids = {finding.log_id for finding in findings if finding.log_id is not None}
-                repairs = {log_id: repair(log_id) for log_id in log_ids if fix}
+                keys = {finding.repairable for finding in findings if finding.repairable is not None}
+                repaired_keys = {key for key in keys if fix and repair(key)}
                 for finding in findings:
                     found += 1
-                    is_repaired = repairs.get(finding.log_id, False)
+                    is_repaired = finding.repairable in repaired_keys
                     repaired += is_repaired
                     self.stdout.write(f"{finding}{' (repaired)' if is_repaired else ''}")
-        self.stdout.write(f"Checked: {checked:,} logs. Findings: {found:,}, repaired: {repaired:,}.")
+        self.stdout.write(f"Checked: {count_of(checked, 'log')}. Findings: {found:,}, repaired: {repaired:,}.")
         if found > repaired:
-            hint = "" if fix else " What has one right answer is repaired by --fix."
-            raise CommandError(f"{found - repaired:,} findings are not repaired.{hint}")
+            left = f"{count_of(found - repaired, 'finding')} {'is' if found - repaired == 1 else 'are'} not repaired."
+            raise CommandError(left if fix else f"{left} Those with one right answer are repaired by --fix.")
