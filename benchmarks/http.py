@@ -86,6 +86,7 @@ def main() -> None:
         contestants = Contestants(stack, folder, os.environ["DATABASE_URL"])
         bench = _Bench(contestants, arguments.seconds)
         print(f"{CONNECTIONS} connections; medians of {arguments.rounds} rounds of {arguments.seconds} s.")
+        print(f"Load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; much of it, and ratios err.")
         print("CPU is that of one request; PostgreSQL's with walwriter and checkpointer, which serve all databases.")
         measured = {}
         for name in arguments.only:
@@ -221,6 +222,10 @@ def _report_ratios(measured: Mapping[str, Measured]) -> None:
         )
     if "key" in measured:
         print(f"  {WORKLOADS['key'].title}: requests/s, without / with: {_ratio(measured['key'], 'store', 'key')}")
+    if "sqlite" in measured:
+        rounds = measured["sqlite"]["sqlite"]
+        p50, p99 = median(one.p50 for one in rounds), median(one.p99 for one in rounds)
+        print(f"  {WORKLOADS['sqlite'].title}: {_rate(rounds):.0f} requests/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
 def _rate(rounds: Sequence[Round]) -> float:
