@@ -11,6 +11,8 @@ class StockLog(models.Model):
 
     class Meta:
         app_label = "stock"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["userId", "sessionId"], name="stock_log_of_session")]
 
     def __str__(self) -> str:
         return self.userId
@@ -24,6 +26,7 @@ class StockAction(models.Model):
 
     class Meta:
         app_label = "stock"
+        ordering = ["time", "id"]
 
     def __str__(self) -> str:
         return self.type

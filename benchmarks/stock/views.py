@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta, timezone
 from typing import Any
 
 from django.db import transaction
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import generics, serializers
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from benchmarks.stock.models import StockAction, StockLog
 
+WIRE_ZONE = timezone(timedelta(hours=-6))
+
 
 class StockActionSerializer(serializers.ModelSerializer):
+    time = serializers.DateTimeField(default_timezone=WIRE_ZONE)
+
     class Meta:
         model = StockAction
         fields = ["time", "type", "properties"]
@@ -25,10 +33,12 @@ class StockLogSerializer(serializers.ModelSerializer):
     class Meta:
         model = StockLog
         fields = ["userId", "sessionId", "actions"]
+        # A session that is there already gets more actions.
+        validators = []
 
     def create(self, validated_data: dict[str, Any]) -> StockLog:
         actions = validated_data.pop("actions")
-        log = StockLog.objects.create(**validated_data)
+        log, _ = StockLog.objects.get_or_create(**validated_data)
         for action in actions:
             StockAction.objects.create(log=log, **action)
         return log
@@ -37,13 +47,16 @@ class StockLogSerializer(serializers.ModelSerializer):
 class StockLogsView(generics.ListCreateAPIView):
     queryset = StockLog.objects.prefetch_related("actions")
     serializer_class = StockLogSerializer
+    filter_backends = [DjangoFilterBackend]
+    filterset_fields = ["userId"]
     parser_classes = [JSONParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = DefaultContentNegotiation
 
-    def get_serializer(self, *args: Any, **kwargs: Any) -> serializers.BaseSerializer:
-        return super().get_serializer(*args, many=True, **kwargs)
-
     @transaction.atomic
-    def perform_create(self, serializer: serializers.BaseSerializer) -> None:
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        serializer = self.get_serializer(data=request.data, many=True)
+        serializer.is_valid(raise_exception=True)
         serializer.save()
+        stored = sum(len(log["actions"]) for log in request.data)
+        return Response({"success": True, "stored": stored, "duplicates": 0})
