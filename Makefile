@@ -1,7 +1,7 @@
 # make run     the store at http://127.0.0.1:8000, ready to use
 # make test    the tests, on DATABASE_URL's kind of database; make test ARGS="-k login" some of them
 # make lint    style, types, and which module may import which
-# make benchmark    how fast the API is, on a PostgreSQL server
+# make benchmark    how fast the store is over HTTP, beside other builds of the same routes, on a PostgreSQL server
 # make manage do="createsuperuser"    any command of manage.py, with the same settings as make run
 
 PYTHON ?= python3
@@ -28,7 +28,7 @@ test: setup
 	@$(LOCAL_SECRET); exec $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 benchmark: setup
-	@$(LOCAL_SECRET); exec $(BIN)/python -m benchmarks.api
+	@$(LOCAL_SECRET); exec $(BIN)/python -m benchmarks.http $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
