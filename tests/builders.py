@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib.auth.models import Permission, User
 from django.db import connection
-from django.http import HttpResponse
 
 from logs.access import keys
 from logs.access.models import ApiKey, Scope
@@ -91,7 +90,7 @@ def bearer(text: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
-def refusal(answer: HttpResponse) -> tuple[int, str]:
+def refusal(answer: Any) -> tuple[int, str]:
     """The status and code of an error, which must have the contract's form."""
     body = answer.json()
     assert answer.headers["Content-Type"] == "application/json"
@@ -103,7 +102,7 @@ def refusal(answer: HttpResponse) -> tuple[int, str]:
     return answer.status_code, body["code"]
 
 
-def places(answer: HttpResponse) -> list[tuple[str, str]]:
+def places(answer: Any) -> list[tuple[str, str]]:
     """The code and place of each violation in an error."""
     return [(error["code"], error.get("pointer", error.get("parameter"))) for error in answer.json()["errors"]]
 

@@ -42,11 +42,11 @@ class ActionAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
-        chosen = ActionListFilter(request.GET, Action.objects.all())
-        form = chosen.form
-        pager = _by_session if chosen.is_valid() and form.cleaned_data["user"] else _by_time
-        rows = with_text(chosen.indexed).annotate(session_id=F("log__session_id"))
-        page = pager.page(rows, request.GET, chosen.sift)
+        listed = ActionListFilter(request.GET, Action.objects.all())
+        form = listed.form
+        pager = _by_session if listed.chosen.get("user") else _by_time
+        rows = with_text(listed.indexed).annotate(session_id=F("log__session_id"))
+        page = pager.page(rows, request.GET, listed.sift)
         query = request.GET.copy()
         for name in ("after", "before"):
             query.pop(name, None)
@@ -80,14 +80,14 @@ class ActionAdmin(ReadOnlyAdmin):
     def export_view(self, request: HttpRequest, file_format: str) -> HttpResponse | StreamingHttpResponse:
         """Stream the actions that the list would show with the same query string, all of them, oldest first."""
         self.require("view_log", "view_action", request=request)
-        chosen = ActionListFilter(request.GET, Action.objects.all())
+        listed = ActionListFilter(request.GET, Action.objects.all())
         if file_format not in FORMATS:
             raise Http404
-        if not chosen.is_valid():
-            return refuse(chosen.form)
-        order = ("log_id", "time", "id") if chosen.form.cleaned_data["user"] else ("time", "id")
+        if not listed.chosen:
+            return refuse(listed.form)
+        order = ("log_id", "time", "id") if listed.chosen["user"] else ("time", "id")
         return StreamingHttpResponse(
-            export(chosen.qs.with_log().order_by(*order), FORMATS[file_format]),
+            export(listed.qs.with_log().order_by(*order), FORMATS[file_format]),
             content_type=FORMATS[file_format].content_type,
             headers={"Content-Disposition": f'attachment; filename="actions.{file_format}"'},
         )

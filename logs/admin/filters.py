@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 
 from logs.admin.forms import TEXT_MEMBERS, ActionListForm
 from logs.api.filters import ActionFilter
-from logs.models import Action, ActionType
+from logs.models import Action, ActionQuerySet, ActionType
 from logs.store.counts import ClickCell
 
 
@@ -23,24 +23,29 @@ class ActionListFilter(ActionFilter):
     many rows it looks.
     """
 
-    userId = None
-    types = None
+    # So django-filter takes away what it would inherit.
+    userId = types = None  # type: ignore[assignment]
     user = django_filters.CharFilter(field_name="user_id", strip=False)
     # `from` is a reserved word in Python.
     locals()["from"] = django_filters.DateTimeFilter(field_name="time", lookup_expr="gte")
-    to = django_filters.DateTimeFilter(field_name="time", lookup_expr="lt")
+    to = django_filters.DateTimeFilter(field_name="time", lookup_expr="lt")  # type: ignore[assignment]
 
     def get_form_class(self) -> type[forms.Form]:
         return ActionListForm
 
     @property
-    def indexed(self) -> QuerySet[Action]:
+    def chosen(self) -> dict[str, Any]:
+        """The form's values; nothing for one with errors."""
+        return self.form.cleaned_data if self.form.is_valid() else {}
+
+    @property
+    def indexed(self) -> ActionQuerySet:
         """The actions that the declared filters choose; none for a form with errors."""
-        actions: QuerySet[Action] = self.queryset
-        if not self.is_valid():
+        actions: ActionQuerySet = self.queryset
+        if not self.chosen:
             return actions.none()
         for name, own in self.filters.items():
-            actions = own.filter(actions, self.form.cleaned_data[name])
+            actions = own.filter(actions, self.chosen[name])
         for name in TEXT_MEMBERS:
             actions = actions.alias(**{f"{name}_text": Cast(KT(f"properties__{name}"), TextField())})
         return actions.alias(x=ClickCell("locationX"), y=ClickCell("locationY"))
@@ -48,7 +53,7 @@ class ActionListFilter(ActionFilter):
     @property
     def sift(self) -> Q | None:
         """The conditions that no index serves, on the actions of `indexed`; None without any."""
-        chosen: dict[str, Any] = self.form.cleaned_data if self.is_valid() else {}
+        chosen = self.chosen
         conditions = Q()
         if chosen.get("types") and len(set(chosen["types"])) < len(ActionType):
             conditions &= Q(type__in=chosen["types"])
@@ -60,5 +65,5 @@ class ActionListFilter(ActionFilter):
             conditions &= Q(x__gte=left, x__lte=right, y__gte=top, y__lte=bottom)
         return conditions or None
 
-    def filter_queryset(self, queryset: QuerySet[Action]) -> QuerySet[Action]:
+    def filter_queryset(self, queryset: QuerySet[Action]) -> ActionQuerySet:
         return self.indexed.filter(self.sift or Q())

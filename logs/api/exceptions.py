@@ -63,7 +63,7 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             return error_response(error.code, error.detail, error.violations)
         case exceptions.ValidationError():
             first = first_error(error.detail)
-            return error_response(ErrorCode[first.code], str(first), list(violations(error.detail)))
+            return error_response(ErrorCode[str(first.code)], str(first), list(violations(error.detail)))
 
         # The database's errors.
         case DatabaseError() if is_unavailable(error):

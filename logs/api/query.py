@@ -22,7 +22,7 @@ from logs.store.read import IdRange, Page, fetch, find_page
 
 T = TypeVar("T")
 
-PARAMETERS = (*ActionFilter.base_filters, "limit", "cursor", "order", "format")
+PARAMETERS = (*ActionFilter.form_class().base_fields, "limit", "cursor", "order", "format")
 _REPEATABLE = {"types"}
 
 _is_number = re.compile("[0-9]{1,9}").fullmatch
@@ -42,7 +42,7 @@ class LogQuery:
 
         def read(name: str, parse: Callable[[str], T], code: ErrorCode = ErrorCode.INVALID_PARAMETER) -> T | None:
             try:
-                return parse(data[name]) if data.get(name) else None
+                return parse(value) if (value := data.get(name)) and isinstance(value, str) else None
             except ValueError:
                 refused[name] = code
                 return None
@@ -130,7 +130,7 @@ def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
 
 def _refused_by_form(form: forms.Form) -> dict[str, ErrorCode]:
     return {
-        name: ErrorCode.__members__.get(errors[0].code, ErrorCode.INVALID_PARAMETER)
+        name: ErrorCode.__members__.get(str(errors[0].code), ErrorCode.INVALID_PARAMETER)
         for name, errors in form.errors.as_data().items()
     }
 

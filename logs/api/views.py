@@ -1,25 +1,25 @@
-"""The addresses of the API."""
+"""The views of the API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from typing import cast
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from logs.api import idempotency
+from logs.api.bodies import Body
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.query import LogQuery
 from logs.api.renderers import JSONRenderer, NDJSONRenderer
 from logs.api.responses import logs_response, without_body
 from logs.api.schema.operations import describe_logs
-from logs.api.serializers import LogSerializer
+from logs.api.serializers import LogListSerializer, LogSerializer
 from logs.lib import metrics
 from logs.store.append import Receipt
 
@@ -31,23 +31,24 @@ class LogsView(APIView):
     parser_classes = [JSONParser, PlainTextParser, NDJSONParser]
     renderer_classes = [JSONRenderer, NDJSONRenderer]
 
-    def post(self, request: Request) -> Response:
-        body = request.data if request.stream else None
+    def post(self, request: Request) -> HttpResponse:
+        body: Body | None = cast(Body, request.data) if request.stream else None
         token = idempotency.token_of(request, body)
-        duplicates = token and idempotency.recall(token)
+        duplicates = None if token is None else idempotency.recall(token)
         if duplicates is not None:
             receipt = Receipt(duplicates=duplicates)
         else:
-            serializer = LogSerializer(data=body, many=True, context={"token": token})
+            serializer = LogListSerializer(child=LogSerializer(), data=body, context={"token": token})
             serializer.is_valid(raise_exception=True)
             serializer.save()
             receipt = serializer.receipt
         renderer = request.accepted_renderer
-        return HttpResponse(renderer.render({"success": True, **asdict(receipt)}), content_type=renderer.media_type)
+        content = renderer.render({"success": True, "stored": receipt.stored, "duplicates": receipt.duplicates})
+        return HttpResponse(content, content_type=renderer.media_type)
 
     def get(self, request: Request) -> HttpResponseBase:
         query = LogQuery(request.META.get("QUERY_STRING", ""))
-        return logs_response(request, query, request.accepted_renderer)
+        return logs_response(request, query, cast(JSONRenderer, request.accepted_renderer))
 
     def head(self, request: Request) -> HttpResponseBase:
         return without_body(self.get(request))

@@ -78,8 +78,8 @@ class Violation:
     detail: str = ""
 
     def as_json(self) -> dict[str, str]:
-        place = {"pointer": self.pointer} if self.pointer is not None else {"parameter": self.parameter}
-        return {"code": self.code.name, **place, "detail": self.detail or self.code.sentence}
+        name, place = ("parameter", self.parameter) if self.pointer is None else ("pointer", self.pointer)
+        return {"code": self.code.name, name: place or "", "detail": self.detail or self.code.sentence}
 
 
 class LogStoreError(Exception):

@@ -99,7 +99,9 @@ class BeginsWith(StartsWith):
     lookup_name = "begins_with"
 
     def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
-        return connection.operators["startswith"] % rhs
+        # Each backend has its own; the base class doesn't name them.
+        operators: dict[str, str] = getattr(connection, "operators")  # noqa: B009
+        return operators["startswith"] % rhs
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         column, parameters = self.process_lhs(compiler, connection)

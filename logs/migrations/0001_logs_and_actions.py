@@ -2,11 +2,13 @@ import django.db.models.deletion
 import django.db.models.functions.text
 import django.db.models.lookups
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 
 import logs.lib.fields
 
 
-def add_foreign_key(apps, schema_editor):
+def add_foreign_key(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Give PostgreSQL the foreign key that a ForeignObject does not make; SQLite can't add one to a table."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from django.conf import settings
 from rest_framework import serializers
 
-from logs.api.serializers import ActionSerializer, LogSerializer, StrictNumber, StrictString
+from logs.api.fields import StrictNumber, StrictString
+from logs.api.serializers import ActionSerializer, LogSerializer
 from logs.lib.errors import MAX_VIOLATIONS, ErrorCode
 from logs.models import ActionType
 
