@@ -1,4 +1,4 @@
-"""The body of a POST, whose logs are decoded one after another, so that their values never fill the memory."""
+"""The body of a POST; the logs of a long one are decoded one by one, so that their values never fill the memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TypeAlias
 
 from logs.lib import jsontext
 from logs.lib.jsontext import JSONValue
+from logs.models import MAX_PROPERTIES_BYTES
 
-# A text up to so long is decoded whole: dense as it may be, its values take a few megabytes.
-SMALL_BYTES = 128 * 1024
+# A text up to so long is decoded whole: dense as it may be, its values take a few megabytes. The longest properties
+# that are taken are as long where each of their characters is escaped: \u0041 is an A.
+SMALL_BYTES = 6 * MAX_PROPERTIES_BYTES
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Undecodable:
 
 
 class Oversized:
-    """Stands for an array or object whose text is so long that, wherever it stands, it is refused without a look."""
+    """Stands for a value whose text is so long that, wherever it stands, it is refused for its type or length."""
 
 
 class LazyArray:
@@ -51,7 +53,7 @@ class Body:
         """The SHA-256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def value(self) -> JSONValue | LazyBatch:
+    def value(self) -> JSONValue | LazyBatch | Oversized:
         """Return what the body says: a LazyBatch of NDJSON and of a long array, otherwise the JSON's value.
 
         Raises ValueError, with the reason, for a body that is not JSON.
@@ -62,7 +64,7 @@ class Body:
             return jsontext.decode(self.content.decode())
         text = jsontext.without_lone_surrogates(self.content)
         jsontext.check(text)
-        return LazyBatch(Body(text)) if text.lstrip(jsontext.BLANK).startswith(b"[") else _lazy_value(text.strip())
+        return LazyBatch(Body(text)) if text.lstrip(jsontext.BLANK).startswith(b"[") else Oversized()
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,14 @@ def _lazy_action(text: bytes) -> LazyValue:
     if len(text) <= SMALL_BYTES or not text.startswith(b"{"):
         return _lazy_value(text)
     return {
-        name: _lazy_value(jsontext.compact(value) if name == "properties" else value)
-        for name, value in jsontext.members(text)
-        if name in ("time", "type", "properties")
+        name: _lazy_value(value) for name, value in jsontext.members(text) if name in ("time", "type", "properties")
     }
 
 
 def _lazy_value(text: bytes) -> LazyValue:
-    if len(text) > SMALL_BYTES and text[:1] in b"[{":
-        return Oversized()
-    return jsontext.decode(text.decode())
+    if len(text) > SMALL_BYTES and text.startswith((b"[", b"{")):
+        text = jsontext.compact(text)
+    if len(text) <= SMALL_BYTES:
+        return jsontext.decode(text.decode())
+    # A forbidden character is found before the length of the string that holds it.
+    return "\0" if text.startswith(b'"') and jsontext.has_forbidden_escape(text) else Oversized()

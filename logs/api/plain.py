@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -48,7 +49,8 @@ class _Navigate(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decode_array = msgspec.json.Decoder(list[_Log]).decode
-_decode_lines = msgspec.json.Decoder(_Log).decode_lines
+_decode_line = msgspec.json.Decoder(_Log).decode
+_find_lines = re.compile(rb"[^ \t\r\n][^\n]*").findall
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _check_properties: dict[str, Callable[[bytes], list[Any]]] = {
     ActionType.CLICK.value: msgspec.json.Decoder(list[_Click]).decode,
@@ -72,14 +74,15 @@ def read_plain(content: bytes, is_ndjson: bool, other_properties: OtherPropertie
     """
     try:
         # In strings that it skips, the decoder below looks at no bytes.
-        if not content.isascii():
-            content.decode()
-        logs = (_decode_lines if is_ndjson else _decode_array)(content)
+        jsontext.check_utf8(content)
+        lines = _find_lines(content) if is_ndjson else [content]
+        # Not decode_lines(), which takes a log on two lines, and two on one.
+        logs = [_decode_line(line) for line in lines] if is_ndjson else _decode_array(content)
         count = sum(len(log.actions) for log in logs)
         # As many brackets as these logs have: nothing else is nested.
         if content.count(b"[") + content.count(b"{") != 2 * len(logs) + 2 * count + (not is_ndjson):
-            for text in content.split(b"\n") if is_ndjson else [content]:
-                jsontext.check(text.strip(BLANK) or b"0")
+            for line in lines:
+                jsontext.check(line)
         properties = _read_properties(logs, other_properties)
         # In place of what they are made from, so that there is never all of both.
         rows: list[Any] = logs
@@ -123,8 +126,8 @@ def _plain_all(action_type: str, texts: list[msgspec.Raw], other_properties: Oth
 def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
     """Return the compact texts of properties that hold just the members that their type asks for, otherwise None."""
     joined = b"[" + b",".join(texts) + b"]"  # type: ignore[arg-type]  # a Raw is a buffer
-    # An escape may hide a forbidden character, and a tiny exponent a number that no Decimal holds.
-    if b"\\" in joined or (action_type == ActionType.CLICK and (b"e-" in joined or b"E-" in joined)):
+    # An escape may hide a forbidden character.
+    if b"\\" in joined:
         return None
     try:
         _check_properties[action_type](joined)

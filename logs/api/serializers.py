@@ -123,6 +123,8 @@ class ActionListSerializer(serializers.ListSerializer[Any]):
                     break
         if errors:
             raise ValidationError(errors.as_list())
+        if not rows:
+            raise refusal(ErrorCode.MISSING_ACTIONS)
         return rows
 
     def to_representation(self, data: Any) -> list[Any]:

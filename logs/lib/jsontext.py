@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -33,23 +34,32 @@ def _value_pattern() -> bytes:
 
 _find_element_after = re.compile(rb"[,\s]*+(" + _value_pattern() + rb")", re.DOTALL).match
 _find_member = re.compile(rb"[,\s]*+(" + _STRING + rb")\s*+:\s*+(" + _value_pattern() + rb")", re.DOTALL).match
-# A run of strings and what is between them.
-_find_run = re.compile(rb'(?:[^"]++|' + _STRING + rb"){1,4096}+", re.DOTALL).match
+# Runs of whole strings and what is between them, and of whole escapes and what is between them: each is short enough
+# for the list of pieces that re makes of it.
+_find_strings = re.compile(rb'(?:[^"]{1,16}+|' + _STRING + rb"){1,4096}+", re.DOTALL).match
 _drop_blanks = re.compile(rb"(" + _STRING + rb")|[ \t\r\n]++", re.DOTALL).sub
 _drop_strings = re.compile(_STRING, re.DOTALL).sub
-# Numbers that a Decimal may not be able to hold: its exponents have 18 digits.
-_find_extremes = re.compile(rb"-?\d+(?:\.\d+)?[eE][+-]?\d{17,}").findall
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_PIECE_BYTES = 1 << 20
 _ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
 
 
 class _Spelled(Decimal):
-    """A number that Decimal would write in another way than it came: 1e400 as 1E+400, 1.5e1 as 15."""
+    """A number that Decimal writes in another way than it came, 1e400 as 1E+400, or can't hold.
+
+    Its exponents have 18 digits: what is greater counts as infinite, and what is smaller as zero.
+    """
 
     text: str
 
     def __new__(cls, text: str) -> _Spelled:
-        number = super().__new__(cls, text)
+        try:
+            number = super().__new__(cls, text)
+        except InvalidOperation:
+            digits, exponent = text.lower().split("e")
+            is_zero = exponent.startswith("-") or not digits.strip("-0.")
+            sign = "-" if digits.startswith("-") else ""
+            number = super().__new__(cls, sign + ("0" if is_zero else "Infinity"))
         number.text = text
         return number
 
@@ -61,7 +71,7 @@ def _as_written(text: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise ValueError("a number has an exponent out of range") from None
+        return _Spelled(text)
     return number if str(number) == text else _Spelled(text)
 
 
@@ -77,7 +87,10 @@ _encode_other = json.JSONEncoder(allow_nan=False).encode
 _find_forbidden = re.compile("[\0\ud800-\udfff]").search
 # Every escape, so that a backslash that is one itself hides nothing: a pair, a lone half of one, or another.
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_replace_escapes = re.compile(rb"(" + _PAIR + rb")|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|(\\.)", re.DOTALL).sub
+_HALF = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_replace_halves = re.compile(rb"(" + _PAIR + rb")|(" + _HALF + rb")|\\.", re.DOTALL).sub
+_find_escapes = re.compile(rb"(?:" + _PAIR + rb"|" + _HALF + rb"|\\.|[^\\]++){1,4096}+", re.DOTALL).match
+_find_nul = re.compile(rb"(?:[^\\]++|\\(?!u0000).)*+\\u0000", re.DOTALL).match
 
 
 def decode(text: str) -> JSONValue:
@@ -90,7 +103,7 @@ def decode(text: str) -> JSONValue:
     except RecursionError:
         raise _nested_too_deep() from None
     if text.count("{") + text.count("[") > MAX_DEPTH:
-        _check_depth(_substitute(_drop_strings, b"", text.encode(errors="surrogatepass")))
+        _check_depth(_substitute(_find_strings, _drop_strings, b"", text.encode(errors="surrogatepass")))
     return value
 
 
@@ -101,7 +114,23 @@ def without_lone_surrogates(text: bytes) -> bytes:
     """
     if b"\\ud" not in text and b"\\uD" not in text:
         return text
-    return _substitute(_replace_escapes, lambda found: b"\\u0000" if found[2] else found[0], text)
+    return _substitute(_find_escapes, _replace_halves, lambda found: b"\\u0000" if found[2] else found[0], text)
+
+
+def check_utf8(text: bytes) -> None:
+    """Raise UnicodeDecodeError unless a text is UTF-8, in no more memory than it takes: one emoji in it, and decode()
+    would make four bytes of each of its characters.
+    """
+    if text.isascii():
+        return
+    decode_piece = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for start in range(0, len(text), _PIECE_BYTES):
+            decode_piece(text[start : start + _PIECE_BYTES])
+        decode_piece(b"", final=True)
+    except UnicodeDecodeError:
+        # Says at which byte of the whole.
+        text.decode()
 
 
 def check(text: bytes) -> None:
@@ -110,17 +139,14 @@ def check(text: bytes) -> None:
     text: of without_lone_surrogates(). Takes no more memory than three times the text's size, where the values of
     `[0,0,…]` take fifty times.
     """
-    text.decode()
+    check_utf8(text)
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise _nested_too_deep() from None
-    bare = _substitute(_drop_strings, b"", text)
-    for number in _find_extremes(bare):
-        _as_written(number.decode())
-    _check_depth(bare)
+    _check_depth(_substitute(_find_strings, _drop_strings, b"", text))
 
 
 def elements(array: bytes) -> Iterator[bytes]:
@@ -136,21 +162,34 @@ def members(text: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the name of each member of a JSON object that check() has passed, with the text of its value."""
     position = text.index(b"{") + 1
     while found := _find_member(text, position):
-        yield json.loads(found[1]), found[2]
+        yield json.loads(found[1]) if b"\\" in found[1] else found[1][1:-1].decode(), found[2]
         position = found.end()
+
+
+def has_forbidden_escape(text: bytes) -> bool:
+    """Whether a JSON text that check() has passed holds an escape of U+0000, as has_forbidden_character() of a value.
+
+    text: of without_lone_surrogates(), so that there is no other forbidden one.
+    """
+    return _find_nul(text) is not None
 
 
 def compact(text: bytes) -> bytes:
     """Return a JSON text that check() has passed without the blanks between its values."""
-    return _substitute(_drop_blanks, rb"\1", text)
+    return _substitute(_find_strings, _drop_blanks, rb"\1", text)
 
 
 def encode(value: JSONValue) -> str:
-    """Return a value as compact JSON text; characters outside ASCII stay as they are."""
+    """Return a value as compact JSON text; characters outside ASCII stay as they are.
+
+    Raises TypeError and ValueError for what JSON has no text for, such as a set or NaN.
+    """
     # The library takes three times as long: it writes such strings in Python, and makes an encoder for each value.
     if type(value) is str:
         return str(encode_basestring(value))
     if isinstance(value, Decimal):
+        if not value.is_finite() and type(value) is not _Spelled:
+            raise ValueError(f"{value} is no number of JSON")
         return str(value)
     if isinstance(value, dict):
         return "{" + ",".join([f"{encode_basestring(name)}:{encode(member)}" for name, member in value.items()]) + "}"
@@ -180,10 +219,15 @@ def forbidden_places(value: JSONValue, place: tuple[str | int, ...] = ()) -> Ite
             yield from forbidden_places(member, (*place, index))
 
 
-def _substitute(substitute: Callable[[Replacement, bytes], bytes], replacement: Replacement, text: bytes) -> bytes:
-    """Substitute within the strings of a JSON text, or outside of them, a run at a time: re keeps a list of pieces."""
+def _substitute(
+    find_run: Callable[[bytes, int], re.Match[bytes] | None],
+    substitute: Callable[[Replacement, bytes], bytes],
+    replacement: Replacement,
+    text: bytes,
+) -> bytes:
+    """Substitute in one run of a JSON text after another: re keeps a list of pieces."""
     result, position = io.BytesIO(), 0
-    while found := _find_run(text, position):
+    while found := find_run(text, position):
         result.write(substitute(replacement, found[0]))
         position = found.end()
     # What no JSON string ends.
