@@ -230,7 +230,7 @@ def plan_of(queryset) -> str:
 
 def plan_of_actions(query: str) -> str:
     chosen = LogQuery(query)
-    return plan_of(chosen.records(chosen.page()))
+    return plan_of(chosen.actions(None if chosen.limit is None else chosen.page()).wire_records())
 
 
 def scans_whole_table(plan: str, table: str) -> bool:

@@ -48,6 +48,12 @@ def two_days():
     )
 
 
+@pytest.fixture(autouse=True)
+def as_long_as_it_takes(monkeypatch):
+    """No chart is answered by how far its days have come, however busy the machine is."""
+    monkeypatch.setattr("logs.admin.insights._SECONDS_OF_PREPARING", 60)
+
+
 @pytest.fixture
 def ask(viewer):
     """Get a chart's data."""

@@ -289,7 +289,7 @@ def assert_readings_agree(seed: int, is_ndjson: bool) -> None:
     content = Writer(seed, is_ndjson).batch()
     note(repr(content[:5_000]))
     expected = field_by_field(content, is_ndjson)
-    fast = plain.read_plain(content, is_ndjson, serializers._read_other_properties)
+    fast = plain.read_plain(content, is_ndjson, serializers.read_other_properties)
     assert fast is None or fast == ([] if expected == "NO_LOGS_PROVIDED" else expected)
     assert reading(Body(content, is_ndjson)) == expected
 
@@ -322,7 +322,7 @@ def test_most_usual_batches_are_read_the_fast_way():
     valid = [
         content for content in contents if isinstance(rows := reading(Body(content)), list) and type(rows[0]) is dict
     ]
-    fast = [content for content in valid if plain.read_plain(content, False, serializers._read_other_properties)]
+    fast = [content for content in valid if plain.read_plain(content, False, serializers.read_other_properties)]
     assert len(valid) > 100
     assert len(fast) > 0.9 * len(valid)
 

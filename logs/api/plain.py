@@ -126,8 +126,8 @@ def _plain_all(action_type: str, texts: list[msgspec.Raw], other_properties: Oth
 def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
     """Return the compact texts of properties that hold just the members that their type asks for, otherwise None."""
     joined = b"[" + b",".join(texts) + b"]"  # type: ignore[arg-type]  # a Raw is a buffer
-    # An escape may hide a forbidden character.
-    if b"\\" in joined:
+    # An escape may hide a forbidden character, and an exponent may be out of range though the number is zero.
+    if b"\\" in joined or (action_type == ActionType.CLICK and (b"e" in joined or b"E" in joined)):
         return None
     try:
         _check_properties[action_type](joined)

@@ -39,27 +39,20 @@ _find_member = re.compile(rb"[,\s]*+(" + _STRING + rb")\s*+:\s*+(" + _value_patt
 _find_strings = re.compile(rb'(?:[^"]{1,16}+|' + _STRING + rb"){1,4096}+", re.DOTALL).match
 _drop_blanks = re.compile(rb"(" + _STRING + rb")|[ \t\r\n]++", re.DOTALL).sub
 _drop_strings = re.compile(_STRING, re.DOTALL).sub
+# Numbers that a Decimal may not be able to hold: its exponents have 18 digits.
+_find_extremes = re.compile(rb"-?\d+(?:\.\d+)?[eE][+-]?\d{17,}").findall
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _PIECE_BYTES = 1 << 20
 _ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
 
 
 class _Spelled(Decimal):
-    """A number that Decimal writes in another way than it came, 1e400 as 1E+400, or can't hold.
-
-    Its exponents have 18 digits: what is greater counts as infinite, and what is smaller as zero.
-    """
+    """A number that Decimal would write in another way than it came: 1e400 as 1E+400, 1.5e1 as 15."""
 
     text: str
 
     def __new__(cls, text: str) -> _Spelled:
-        try:
-            number = super().__new__(cls, text)
-        except InvalidOperation:
-            digits, exponent = text.lower().split("e")
-            is_zero = exponent.startswith("-") or not digits.strip("-0.")
-            sign = "-" if digits.startswith("-") else ""
-            number = super().__new__(cls, sign + ("0" if is_zero else "Infinity"))
+        number = super().__new__(cls, text)
         number.text = text
         return number
 
@@ -71,7 +64,7 @@ def _as_written(text: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        return _Spelled(text)
+        raise ValueError("a number has an exponent out of range") from None
     return number if str(number) == text else _Spelled(text)
 
 
@@ -96,7 +89,8 @@ _find_nul = re.compile(rb"(?:[^\\]++|\\(?!u0000).)*+\\u0000", re.DOTALL).match
 def decode(text: str) -> JSONValue:
     """Return the value of a JSON text (RFC 8259), its numbers as Decimal.
 
-    Raises ValueError for what is not JSON, NaN and the infinities included, and for nesting deeper than MAX_DEPTH.
+    Raises ValueError for what is not JSON, NaN and the infinities included, for nesting deeper than MAX_DEPTH, and for
+    a number whose exponent has more than 18 digits.
     """
     try:
         value: JSONValue = _decoder.decode(text)
@@ -146,7 +140,10 @@ def check(text: bytes) -> None:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise _nested_too_deep() from None
-    _check_depth(_substitute(_find_strings, _drop_strings, b"", text))
+    bare = _substitute(_find_strings, _drop_strings, b"", text)
+    for number in _find_extremes(bare):
+        _as_written(number.decode())
+    _check_depth(bare)
 
 
 def elements(array: bytes) -> Iterator[bytes]:
