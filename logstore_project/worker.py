@@ -178,7 +178,7 @@ class Worker(ThreadWorker):
         """Close the connections that waited for too long."""
         # Some may wait for longer than others: all are looked at, but once a second will do.
         now = time.monotonic()
-        if now - self._looked_at_pending >= 1:
+        if now - self._looked_at_pending >= 1 or not self.alive:
             self._looked_at_pending = now
             for conn in [conn for conn in self.pending_conns if (conn.timeout or 0) <= now]:
                 self._end(conn)
