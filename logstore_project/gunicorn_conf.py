@@ -16,12 +16,13 @@ from logstore_project.env import env
 
 try:
     # A start that can't succeed stops here with one sentence, and not in each worker with a stack trace.
-    import logstore_project.settings  # noqa: F401
+    from logstore_project import settings
 except ImproperlyConfigured as error:
     sys.exit(str(error))
 
 bind = f"127.0.0.1:{env.int('PORT', default=8000)}"
-workers = env.int("WEB_CONCURRENCY", default=2)
+# SQLite has one writer, whom a second process only asks again and again whether it is done.
+workers = env.int("WEB_CONCURRENCY", default=1 if "sqlite" in settings.DATABASES["default"]["ENGINE"] else 2)
 worker_class = "logstore_project.worker.Worker"
 threads = env.int("WEB_THREADS", default=8)
 # A process whose main loop stands still for so long is replaced; a stop lets running requests end.

@@ -1,19 +1,24 @@
-"""gunicorn's threaded worker, which waits for a slow client only so long.
+"""gunicorn's threaded worker, in which a client has a thread only while it is served, and keeps it only so long.
 
-gunicorn's own timeout watches over the process; a thread may wait for a client for ever.
+A connection gets a thread once the head of a request is there, and keeps it while the next request follows at once.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import re
+import select
 import socket
 import ssl
 import struct
 import sys
 import termios
 import time
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import (  # type: ignore[attr-defined]  # the stubs are those of an earlier version
@@ -21,7 +26,8 @@ from gunicorn.http.errors import (  # type: ignore[attr-defined]  # the stubs ar
     InvalidResponseHeaderName,
     ParseException,
 )
-from gunicorn.util import write_nonblock
+from gunicorn.http.parser import Parser
+from gunicorn.util import close, write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from logstore_project.env import env
@@ -33,6 +39,15 @@ if TYPE_CHECKING:
 CLIENT_TIMEOUT = env.float("LOGSTORE_CLIENT_TIMEOUT", default=30)
 # In bytes a second. One that sends a byte now and then never stalls, but keeps a thread.
 MIN_RATE = 4096
+# In seconds: for how long a thread waits for the next request of its connection before the main loop does.
+STAY = 0.002
+# In seconds: for how long a closed connection waits for its client to close it, too, so that the answer is not lost.
+LINGER = 2
+# In bytes. A head that is longer gets a thread, which refuses it.
+LONGEST_HEAD = 65_536
+
+# A bare line feed ends no head, but is refused by the parser: nothing to wait for.
+_end_of_head = re.compile(rb"\n\r?\n").search
 
 
 class PatientSocket(socket.socket):
@@ -40,42 +55,78 @@ class PatientSocket(socket.socket):
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        # The kernel's own limits, which start again whenever a byte moves and hold for sendfile too: socket(7).
+        # The kernel's own limits, socket(7), for what does not come by here: sendfile, and gunicorn's TLS.
         limit = struct.pack("ll", int(CLIENT_TIMEOUT), int(CLIENT_TIMEOUT % 1 * 1_000_000))
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._seen = 0
         self.expect_request()
 
     def expect_request(self) -> None:
         """Start to measure how fast a request comes in."""
         self._deadline = time.monotonic() + CLIENT_TIMEOUT
 
+    def has_head(self, before: bytes = b"") -> bool:
+        """Return whether a thread has something to do: a whole head came, too much of one, or the client's end.
+
+        before: what was read already.
+        Where it has not, the socket becomes readable only when more comes than there is.
+        """
+        try:
+            came = super().recv(LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            waited_for_more = self._seen > 0
+            done = len(came) <= self._seen or len(came) == LONGEST_HEAD or bool(_end_of_head(before + came))
+        except BlockingIOError:
+            came, waited_for_more, done = b"", False, bool(_end_of_head(before))
+        except OSError:
+            return True
+        self._seen = 0 if done else len(came)
+        if self._seen or waited_for_more:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._seen + 1)
+        return done
+
+    def is_ready(self, event: int, seconds: float) -> bool:
+        """Wait for an event of poll(2) for so many seconds at the most, and return whether it came."""
+        poll = select.poll()
+        poll.register(self, event)
+        return bool(poll.poll(max(seconds, 0) * 1000))
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return what came in. Raises ConnectionResetError when the client is given up."""
-        if time.monotonic() > self._deadline:
-            raise _given_up()
-        try:
-            received = super().recv(size, flags)
-        except BlockingIOError:
-            if self.gettimeout() is not None:
-                raise
-            raise _given_up() from None
-        self._deadline += len(received) / MIN_RATE
-        return received
+        if self.gettimeout() is not None:
+            return super().recv(size, flags)
+        while True:
+            left = self._deadline - time.monotonic()
+            if left < 0:
+                raise _given_up()
+            try:
+                received = super().recv(size, flags | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if not self.is_ready(select.POLLIN, min(left, CLIENT_TIMEOUT)):
+                    raise _given_up() from None
+            else:
+                self._deadline += len(received) / MIN_RATE
+                return received
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of it. Raises ConnectionResetError when the client is given up."""
         rest = memoryview(data)
         while rest:
-            waiting = self._not_yet_taken()
             try:
-                rest = rest[self.send(rest, flags) :]
+                rest = rest[self.send(rest, flags | socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 if self.gettimeout() is not None:
                     raise
-                # The kernel takes more only when a third of its buffer is free: a slow client needs longer for that.
-                if self._not_yet_taken() >= waiting:
-                    raise _given_up() from None
+                self._wait_for_the_reader()
+
+    def _wait_for_the_reader(self) -> None:
+        """Return when there is room. The kernel says so only when a third of its buffer is free: see what is taken."""
+        not_taken, deadline = self._not_yet_taken(), time.monotonic() + CLIENT_TIMEOUT
+        while not self.is_ready(select.POLLOUT, CLIENT_TIMEOUT / 10):
+            if (now_not_taken := self._not_yet_taken()) < not_taken:
+                not_taken, deadline = now_not_taken, time.monotonic() + CLIENT_TIMEOUT
+            elif time.monotonic() > deadline:
+                raise _given_up()
 
     def _not_yet_taken(self) -> int:
         """How many of the bytes sent the client has not acknowledged: tcp(7), SIOCOUTQ."""
@@ -83,14 +134,60 @@ class PatientSocket(socket.socket):
 
 
 class Worker(ThreadWorker):
-    def handle(self, conn: TConn) -> Any:
-        """Serve a request of a connection, in a thread of its own."""
-        if isinstance(conn.sock, PatientSocket):
-            conn.sock.expect_request()
-        elif not conn.initialized:
-            # Before TLS, if gunicorn is to speak that, wraps it: the kernel's limits stay.
+    """gunicorn's, whose main loop waits for clients, its threads serve them.
+
+    TLS, should gunicorn be told to speak it, is served as gunicorn does.
+    """
+
+    _looked_at_pending = 0.0
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection a thread, as soon as there is a request to serve."""
+        if not conn.initialized and not isinstance(conn.sock, PatientSocket):
             conn.sock = PatientSocket(conn.sock)
-        return super().handle(conn)
+        if isinstance(conn.sock, PatientSocket) and not self.cfg.is_ssl:
+            conn.data_ready = True
+            if not conn.sock.has_head(_read_ahead(conn)):
+                self._await(conn, CLIENT_TIMEOUT, self._on_more_of_a_head)
+                return
+        super().enqueue_req(conn)
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve a connection's request in a thread, and those that follow at once."""
+        while True:
+            if isinstance(conn.sock, PatientSocket):
+                conn.sock.expect_request()
+            keeps = super().handle(conn)
+            if keeps is not True or not self._next_is_here(conn):
+                return keeps
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        """Take a connection back from its thread."""
+        if self.cfg.is_ssl or fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+            return
+        # gunicorn would wait here, in the main loop, until the client closes its side or LINGER is over.
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            self._await(conn, LINGER, self._on_rest_of_a_request)
+        except OSError:
+            self.nr_conns -= 1
+            close(conn.sock)
+
+    def murder_pending(self) -> None:
+        """Close the connections that waited for too long."""
+        # Some may wait for longer than others: all are looked at, but once a second will do.
+        now = time.monotonic()
+        if now - self._looked_at_pending >= 1 or not self.alive:
+            self._looked_at_pending = now
+            for conn in [conn for conn in self.pending_conns if (conn.timeout or 0) <= now]:
+                self._end(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        # Of gunicorn's own: called once, when the worker stops.
+        super()._cap_keepalive(deadline)  # type: ignore[misc]
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout or deadline, deadline)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what never became a request, or failed outside of Django, in JSON as everything else.
@@ -113,6 +210,55 @@ class Worker(ThreadWorker):
         head = f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n".encode()
         with suppress(OSError):
             write_nonblock(client, head + answer.serialize_headers() + b"\r\n\r\n" + answer.content)
+
+    def _next_is_here(self, conn: TConn) -> bool:
+        """Return whether a connection's next request is here, after a short wait for it; no wait if others need one."""
+        others_wait = not self.tpool._work_queue.empty()
+        if others_wait or not self.alive or not isinstance(conn.sock, PatientSocket):
+            return False
+        if not isinstance(conn.parser, Parser):
+            return False
+        if not _read_ahead(conn):
+            if not conn.sock.is_ready(select.POLLIN, STAY):
+                return False
+            conn.sock.expect_request()
+            with suppress(OSError):
+                conn.parser.unreader.unread(conn.parser.unreader.chunk())
+        came = _read_ahead(conn)
+        # Nothing is its end. Half a head goes back to the main loop.
+        return not came or bool(_end_of_head(came))
+
+    def _await(self, conn: TConn, seconds: float, on_readable: Any) -> None:
+        """Let the main loop call on_readable(connection, socket) whenever a connection is readable."""
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + seconds
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(on_readable, conn))
+
+    def _on_more_of_a_head(self, conn: TConn, client: PatientSocket) -> None:
+        if client.has_head(_read_ahead(conn)):
+            self._leave(conn)
+            super().enqueue_req(conn)
+
+    def _on_rest_of_a_request(self, conn: TConn, client: socket.socket) -> None:
+        with suppress(OSError):
+            if client.recv(LONGEST_HEAD):
+                return
+        self._end(conn)
+
+    def _leave(self, conn: TConn) -> None:
+        self.poller.unregister(conn.sock)
+        self.pending_conns.remove(conn)
+
+    def _end(self, conn: TConn) -> None:
+        self._leave(conn)
+        self.nr_conns -= 1
+        close(conn.sock)
+
+
+def _read_ahead(conn: TConn) -> bytes:
+    """What was read of a connection behind its last request."""
+    return conn.parser.unreader.buf.getvalue() if isinstance(conn.parser, Parser) else b""
 
 
 def _given_up() -> ConnectionResetError:

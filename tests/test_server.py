@@ -328,6 +328,22 @@ def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
     assert named in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "changes, workers",
+    [
+        ({"DATABASE_URL": "sqlite:///nowhere.sqlite3"}, 1),
+        ({"DATABASE_URL": "sqlite:///nowhere.sqlite3", "WEB_CONCURRENCY": 3}, 3),
+        ({"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing"}, 2),
+    ],
+    ids=["SQLite", "as told", "PostgreSQL"],
+)
+def test_sqlite_which_has_one_writer_gets_one_process(changes, workers):
+    shown = subprocess.run(
+        [*ANYWHERE, "--print-config"], cwd=PROJECT, env=environment(**changes), capture_output=True, text=True
+    )
+    assert re.search(r"^workers += (\d+)$", shown.stdout, re.MULTILINE)[1] == str(workers)
+
+
 def test_a_start_says_where_the_admin_is_and_how_to_get_in():
     with subprocess.Popen(
         ANYWHERE, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

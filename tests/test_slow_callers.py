@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from statistics import median
 
 import pytest
 from django.db import connection, transaction
@@ -21,6 +27,7 @@ pytest_plugins = ["tests.fault_fixtures"]
 CLIENT_TIMEOUT = 1.5
 THREADS = 4
 HALF_A_HEADER = b"POST /logs/ HTTP/1.1\r\nX-Slow: "
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HALF_A_BODY = b"POST /logs/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n["
 
 
@@ -56,7 +63,7 @@ def test_a_reader_that_stops_reading_frees_its_thread_and_its_database_connectio
         began = time.monotonic()
         wait_until(lambda: _open_transactions(cluster) == 0)
         assert server.post([a_log(a_click())]).status == 200
-        assert time.monotonic() - began < 10 * CLIENT_TIMEOUT
+        assert time.monotonic() - began < 2 * CLIENT_TIMEOUT
 
 
 def test_a_reader_that_is_slow_but_steady_gets_everything(cluster, serve, much):
@@ -104,6 +111,111 @@ def test_clients_that_trickle_on_every_thread_are_given_up(cluster, server, star
     with cluster.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM logs_log")
         assert cursor.fetchone()[0] == 1
+
+
+@pytest.mark.parametrize("start", [b"", HALF_A_HEADER, HEALTH + HALF_A_HEADER], ids=["nothing", "head", "second head"])
+def test_half_a_head_takes_no_thread_and_is_given_up(server, start):
+    with ExitStack() as clients:
+        stalled = [clients.enter_context(server.connect()) for _ in range(3 * THREADS)]
+        for client in stalled:
+            client.sendall(start)
+        began = time.monotonic()
+        assert server.request("GET", "/healthz").status == 200
+        assert time.monotonic() - began < CLIENT_TIMEOUT / 2
+        for client in stalled:
+            # Closed with what it sent unread, which resets it.
+            with suppress(ConnectionResetError):
+                while client.recv(1000):
+                    pass
+        assert time.monotonic() - began < 4 * CLIENT_TIMEOUT
+
+
+@pytest.fixture(scope="module")
+def calm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with all the patience of the defaults."""
+    with Server(tmp_path_factory.mktemp("calm") / "log", WEB_CONCURRENCY=1, WEB_THREADS=THREADS) as server:
+        yield server
+
+
+@pytest.mark.parametrize("pieces", [1, 7], ids=["bytes", "pieces"])
+def test_heads_that_come_in_pieces_are_served_on_one_connection(calm_server, pieces):
+    sent = 3 * HEALTH
+    with calm_server.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(sent), pieces):
+            client.sendall(sent[start : start + pieces])
+            time.sleep(0.004)
+        assert _answers(client, 3) == [200] * 3
+
+
+def test_a_request_and_a_half_at_once_and_then_the_rest(calm_server):
+    with calm_server.connect() as client:
+        for piece in (HEALTH + HEALTH[:20], HEALTH[20:] + HEALTH + HEALTH[:-1]):
+            client.sendall(piece)
+            time.sleep(0.1)
+        client.sendall(HEALTH[-1:])
+        assert _answers(client, 4) == [200] * 4
+
+
+def test_a_head_that_ends_half_way_ends_its_connection(calm_server):
+    with calm_server.connect() as client:
+        client.sendall(HALF_A_HEADER)
+        time.sleep(0.1)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000) == b""
+
+
+def test_clients_that_linger_do_not_slow_the_others(calm_server):
+    """Many of all kinds: idle between two requests, within a head, and after an answer that ended the connection."""
+    closing = HEALTH.replace(b"Host", b"Connection: close\r\nHost")
+    with ExitStack() as clients:
+        for start in [HEALTH] * 500 + [HALF_A_HEADER] * 50 + [closing] * 50:
+            client = clients.enter_context(calm_server.connect())
+            client.sendall(start)
+            if start != HALF_A_HEADER:
+                assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        seconds = []
+        for _ in range(9):
+            began = time.monotonic()
+            assert calm_server.request("GET", "/healthz", timeout=2).status == 200
+            seconds.append(time.monotonic() - began)
+        assert median(seconds) < 0.1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for the time that a process took")
+def test_waiting_for_clients_takes_no_time_of_the_processor(calm_server):
+    pid = re.findall(r"Booting worker with pid: (\d+)", calm_server.log)[-1]
+    with ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(calm_server.connect()).sendall(HALF_A_HEADER)
+        time.sleep(0.5)
+        before = _processor_seconds(pid)
+        time.sleep(1)
+        assert _processor_seconds(pid) - before < 0.2
+
+
+def test_a_client_that_never_pauses_leaves_the_only_thread_to_others(serve):
+    server = serve(WEB_CONCURRENCY=1, WEB_THREADS=1)
+    with ThreadPoolExecutor(2) as pool:
+        busy = [pool.submit(_send_until_closed, server, seconds=2) for _ in range(2)]
+        time.sleep(0.5)
+        assert server.request("GET", "/healthz", timeout=1).status == 200
+        for client in busy:
+            assert client.result()[0] > 10
+
+
+def test_a_stop_announces_itself_on_a_busy_connection_and_waits_for_no_half_head(serve):
+    server = serve(WEB_CONCURRENCY=1)
+    with ThreadPoolExecutor(1) as pool, server.connect() as half:
+        half.sendall(HALF_A_HEADER)
+        busy = pool.submit(_send_until_closed, server, seconds=10)
+        time.sleep(0.5)
+        began = time.monotonic()
+        server.stop()
+        # It would be killed only then.
+        assert time.monotonic() - began < 5
+        answers, last_says = busy.result()
+    assert (answers > 10, last_says) == (True, "close")
 
 
 def test_a_batch_waits_for_a_lock_only_so_long(cluster, serve):
@@ -193,6 +305,32 @@ def _trickle_until_refused(client: socket.socket) -> float:
             pass
         break
     return time.monotonic() - began
+
+
+def _answers(client: socket.socket, count: int) -> list[int]:
+    """Read so many answers, one behind the other; return their statuses."""
+    received = b""
+    while received.count(b"HTTP/1.1 ") < count and (piece := client.recv(1000)):
+        received += piece
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", received)]
+
+
+def _send_until_closed(server: Server, seconds: float) -> tuple[int, str]:
+    """Send one request after another on a connection; return how many were answered, and what the last said of it."""
+    began, answers, says = time.monotonic(), 0, ""
+    caller = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    while time.monotonic() - began < seconds and says != "close":
+        caller.request("GET", "/healthz")
+        answer: HTTPResponse = caller.getresponse()
+        answer.read()
+        answers, says = answers + 1, answer.headers["Connection"]
+    caller.close()
+    return answers, says
+
+
+def _processor_seconds(pid: str) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _shown(name: str) -> str:
