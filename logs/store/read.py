@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar, cast
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -13,6 +14,7 @@ from logs.models import ActionQuerySet, Log
 
 ROWS_AT_ONCE = 2000
 
+Parameter: TypeAlias = str | int | datetime
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 _sql_by_shape: dict[Hashable, str] = {}
@@ -55,7 +57,7 @@ def find_page(actions: ActionQuerySet, logs: QuerySet[Log], newest_first: bool, 
     return Page(IdRange(min(ends), max(ends)), shown, shown[-1][0] if len(found) > len(shown) else None)
 
 
-def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: Sequence[object]) -> list[Row]:
+def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: Sequence[Parameter]) -> list[Row]:
     """Return the rows of a queryset, by the SQL that was compiled for the first one of its shape.
 
     build: makes the queryset, and is called only where its SQL is not known: that takes the ORM longer than a short
@@ -76,4 +78,4 @@ def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: 
         _sql_by_shape[shape] = sql
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        return cast(list[Row], cursor.fetchall())
