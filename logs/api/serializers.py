@@ -67,7 +67,11 @@ def read_properties(action_type: str, properties: object) -> str:
     """
     if not isinstance(properties, dict):
         raise refusal(of_type(properties, ErrorCode.INVALID_PROPERTIES))
-    text = jsontext.encode(properties)
+    try:
+        text = jsontext.encode(properties)
+    except (TypeError, ValueError, RecursionError):
+        # A value of Python's that JSON has no text for.
+        raise refusal(ErrorCode.INVALID_PROPERTIES) from None
     if _is_too_large(text):
         raise refusal(ErrorCode.INVALID_PROPERTIES)
     errors: dict[str, Detail] = {}
@@ -105,6 +109,8 @@ class ValidAction(TypedDict):
 
 class ActionListSerializer(serializers.ListSerializer[Any]):
     """The actions of a log."""
+
+    child: serializers.Field[Any, Any, Any, Any]
 
     def run_validation(self, data: Any = serializers.empty) -> list[ActionRow]:
         """Return the rows of a log's actions. Raises ValidationError once MAX_VIOLATIONS are found, or at the end."""
@@ -147,7 +153,7 @@ class ActionSerializer(serializers.Serializer[Action]):
 
     def run_validation(self, data: Any = serializers.empty) -> ValidAction:
         """Return what a valid action says. data: a decoded JSON value. Raises ValidationError."""
-        if type(data) is not dict or not data:
+        if not isinstance(data, dict) or not data:
             is_empty = data is serializers.empty or data in (None, {})
             code = ErrorCode.EMPTY_ACTION if is_empty else of_type(data, ErrorCode.INVALID_ACTION)
             raise ValidationError({_WHOLE: [detail_of(code)]})
@@ -179,6 +185,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
     context["token"]: what the batch is known by, so that a repeat stores nothing; see store.append.
     """
 
+    child: serializers.Field[Any, Any, Any, Any]
     # What save() did, once it has.
     receipt: Receipt
 
@@ -263,7 +270,7 @@ class LogSerializer(serializers.Serializer[Log]):
         """Return the row of a valid log. data: a decoded JSON value. Raises ValidationError with its violations."""
         if isinstance(data, Undecodable):
             raise ValidationError({_WHOLE: [detail_of(ErrorCode.INVALID_JSON, data.reason)]})
-        if type(data) is not dict:
+        if not isinstance(data, dict):
             raise ValidationError({_WHOLE: [detail_of(of_type(data, ErrorCode.INVALID_LOG))]})
         values: dict[str, Any] = {}
         errors: dict[str, Detail] = {}
