@@ -125,7 +125,7 @@ def _plain_all(action_type: str, texts: list[msgspec.Raw], other_properties: Oth
 
 def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
     """Return the compact texts of properties that hold just the members that their type asks for, otherwise None."""
-    joined = b"[" + b",".join(texts) + b"]"  # type: ignore[arg-type]  # a Raw is a buffer
+    joined = b"[" + b",".join(texts) + b"]"
     # An escape may hide a forbidden character.
     if b"\\" in joined:
         return None
@@ -140,5 +140,5 @@ def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
         joined = b'"'.join(pieces)
     if joined.count(b'"') != _QUOTATION_MARKS[action_type] * len(texts):
         return None
-    compact = [str(text, "utf-8") for text in _split(joined)]  # type: ignore[call-overload]
+    compact = [str(text, "utf-8") for text in _split(joined)]
     return None if any(len(text) > MAX_PROPERTIES_BYTES // 4 for text in compact) else compact

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
@@ -53,7 +53,7 @@ class NDJSONRenderer(JSONRenderer):
 FORMATS = {renderer.format: renderer for renderer in (JSONRenderer, NDJSONRenderer)}
 
 
-def render(records: Iterable[WireRecord], layout: Layout) -> Iterator[bytes]:
+def render(records: Iterable[WireRecord], layout: Layout) -> Generator[bytes]:
     """Yield an answer in chunks of about CHUNK_CHARACTERS.
 
     records: in log order, so that the actions of a log are neighbours.

@@ -24,7 +24,7 @@ def violations(detail: Detail) -> Iterator[Violation]:
     with the whole has the pointer ""; a batch without logs has no violation, for there is no place to point at.
     """
     for place, error in _leaves(detail, ()):
-        code = ErrorCode[error.code]
+        code = ErrorCode[str(error.code)]
         if code not in (ErrorCode.NO_LOGS_PROVIDED, ErrorCode.INVALID_JSON) or place:
             yield Violation(code, pointer=json_pointer(place), detail=str(error))
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
-from json.encoder import encode_basestring  # type: ignore[attr-defined]  # the C function; its stub leaves it out
+from json.encoder import encode_basestring
 from typing import NoReturn, TypeAlias, Union
 
 import msgspec
