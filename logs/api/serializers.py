@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from django.db.models import prefetch_related_objects
@@ -23,6 +23,8 @@ from logs.store.append import ActionRow, LogRow, Receipt, append
 
 # Where DRF puts an error that is about no member of an object, but about all of it.
 _WHOLE = api_settings.NON_FIELD_ERRORS_KEY
+# SQLite takes so many parameters as Django believes it to: 999.
+_LOGS_AT_ONCE = 450
 
 
 class ClickProperties(serializers.Serializer[Any]):
@@ -229,7 +231,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
     def create(self, validated_data: list[LogRow]) -> Any:
         """Store a batch; return its logs, which are read from the database only if somebody looks."""
         self.receipt = append(validated_data, self.context.get("token"))
-        return SimpleLazyObject(lambda: [_stored(row) for row in {_key(row): row for row in validated_data}.values()])
+        return SimpleLazyObject(lambda: _stored(validated_data))
 
     def to_representation(self, data: Any) -> list[Any]:
         logs = list(data.all() if hasattr(data, "all") else data)
@@ -286,7 +288,7 @@ class LogSerializer(serializers.Serializer[Log]):
     def create(self, validated_data: LogRow) -> Log:
         """Store a log, or append to the one of its user and session; return it as it is then."""
         append([validated_data], self.context.get("token"))
-        return _stored(validated_data)
+        return _stored([validated_data])[0]
 
 
 class _Errors:
@@ -313,12 +315,16 @@ def _of_batch(code: ErrorCode, text: str = "") -> ValidationError:
     return ValidationError({_WHOLE: [detail_of(code, text)]})
 
 
-def _key(row: LogRow) -> tuple[str, str]:
-    return row["user_id"], row["session_id"]
-
-
-def _stored(row: LogRow) -> Log:
-    return Log.objects.get(user_id=row["user_id"], session_id=row["session_id"])
+def _stored(batch: Sequence[LogRow]) -> list[Log]:
+    """Return the log of each user and session in a batch, in its order, by a query for some hundred of them."""
+    keys = list(dict.fromkeys((row["user_id"], row["session_id"]) for row in batch))
+    found: dict[tuple[str, str], Log] = {}
+    for start in range(0, len(keys), _LOGS_AT_ONCE):
+        users, sessions = zip(*keys[start : start + _LOGS_AT_ONCE], strict=True)
+        # Perhaps some more: a user of one log in the session of another.
+        logs = Log.objects.filter(user_id__in=set(users), session_id__in=set(sessions))
+        found |= {(log.user_id, log.session_id): log for log in logs}
+    return [found[key] for key in keys]
 
 
 def _read_other_properties(action_type: str, text: bytes) -> str:
