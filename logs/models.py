@@ -11,12 +11,7 @@ from django.db.models import F, FilteredRelation, Q, Value
 from django.db.models.functions import Length
 
 from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField, WireAction
-
-MAX_ID_LENGTH = 255
-MAX_KEY_LENGTH = 255
-# Of viewedId, pageFrom and pageTo, in characters; of properties, in bytes of compact JSON in UTF-8.
-MAX_TEXT_LENGTH = 2048
-MAX_PROPERTIES_BYTES = 32 * 1024
+from logs.lib.limits import MAX_ID_LENGTH, MAX_KEY_LENGTH
 
 
 class ActionType(models.TextChoices):

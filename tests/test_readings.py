@@ -16,7 +16,7 @@ from logs.api.bodies import Body, Undecodable
 from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
-from logs.lib.errors import MAX_VIOLATIONS
+from logs.lib.limits import MAX_VIOLATIONS
 
 seeds = st.integers(0, 2**48)
 many = settings(max_examples=400)
@@ -122,15 +122,16 @@ BLANKS = [" ", "\t", "\r", " " * 40, " " * 20_000, "\n", "  \r\n "]
 class Writer:
     """Writes random batches as JSON text, the same for the same seed.
 
-    mischief: how likely anything is other than usual, from 0 to 1.
+    longest: of the strings in properties.
     """
 
-    def __init__(self, seed: int, is_ndjson: bool = False) -> None:
+    def __init__(self, seed: int, is_ndjson: bool = False, longest: int = 3_000) -> None:
         self.random = random.Random(seed)
         self.mischief = self.random.choice([0, 0.01, 0.05, 0.2])
         self.blanks = self.random.choice([0, 0, 0.05, 0.5])
         self.escapes = self.random.choice([0, 0, 0.1, 0.9])
         self.is_ndjson = is_ndjson
+        self.texts = [text for text in STRINGS if len(text) <= longest]
 
     def is_mischievous(self) -> bool:
         return self.random.random() < self.mischief
@@ -163,8 +164,8 @@ class Writer:
         action_type = self.random.choice(["CLICK", "VIEW", "NAVIGATE"])
         members = {
             "CLICK": [("locationX", self.number()), ("locationY", self.number())],
-            "VIEW": [("viewedId", self.id())],
-            "NAVIGATE": [("pageFrom", self.id()), ("pageTo", self.id())],
+            "VIEW": [("viewedId", self.text())],
+            "NAVIGATE": [("pageFrom", self.text()), ("pageTo", self.text())],
         }[action_type]
         if self.random.random() < 0.2:
             members.append((self.random.choice(["other", "x", "", "non_field_errors"]), self.anything()))
@@ -175,6 +176,9 @@ class Writer:
 
     def id(self) -> str:
         return self.string(self.random.choice(STRINGS)) if self.is_mischievous() else self.string("ab é")
+
+    def text(self) -> str:
+        return self.string(self.random.choice(self.texts)) if self.is_mischievous() else self.string("v é")
 
     def number(self) -> str:
         return self.random.choice(NUMBERS) if self.is_mischievous() else self.random.choice(["52", "0", "-1.50"])
@@ -285,8 +289,7 @@ def decoded(text: bytes) -> Any:
         return Undecodable(str(error))
 
 
-def assert_readings_agree(seed: int, is_ndjson: bool) -> None:
-    content = Writer(seed, is_ndjson).batch()
+def assert_readings_agree(content: bytes, is_ndjson: bool) -> None:
     note(repr(content[:5_000]))
     expected = field_by_field(content, is_ndjson)
     fast = plain.read_plain(content, is_ndjson, serializers.read_other_properties)
@@ -298,14 +301,15 @@ def assert_readings_agree(seed: int, is_ndjson: bool) -> None:
 @many
 @given(seed=seeds)
 def test_a_body_says_what_its_decoded_value_says(is_ndjson, seed):
-    assert_readings_agree(seed, is_ndjson)
+    assert_readings_agree(Writer(seed, is_ndjson).batch(), is_ndjson)
 
 
 @pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
 @many
 @given(seed=seeds)
 def test_a_long_body_says_what_its_decoded_value_says(as_if_long, is_ndjson, seed):
-    assert_readings_agree(seed, is_ndjson)
+    # A member that another of the same name replaces counts in the length of a text, but not in that of its value.
+    assert_readings_agree(Writer(seed, is_ndjson, longest=300).batch(), is_ndjson)
 
 
 @pytest.fixture

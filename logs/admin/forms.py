@@ -9,7 +9,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from logs.models import MAX_ID_LENGTH, MAX_TEXT_LENGTH, ActionType
+from logs.lib.limits import MAX_ID_LENGTH, MAX_TEXT_LENGTH
+from logs.models import ActionType
 from logs.store.counts import CELL_SIZE
 from logs.store.days import MAX_DAYS, Days
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from logs.lib import jsontext
 from logs.lib.jsontext import JSONValue
-from logs.models import MAX_PROPERTIES_BYTES
+from logs.lib.limits import MAX_PROPERTIES_BYTES
 
 # A text up to so long is decoded whole: dense as it may be, its values take a few megabytes. The longest properties
 # that are taken are as long where each of their characters is escaped: \u0041 is an A.

@@ -15,7 +15,8 @@ from rest_framework import exceptions
 from logs.api.violations import first_error, violations
 from logs.lib import metrics
 from logs.lib.database import is_about_nul, is_unavailable, kind_of
-from logs.lib.errors import MAX_VIOLATIONS, ErrorCode, LogStoreError, Violation
+from logs.lib.errors import ErrorCode, LogStoreError, Violation
+from logs.lib.limits import MAX_VIOLATIONS
 
 RETRY_AFTER_SECONDS = 5
 

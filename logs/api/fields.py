@@ -12,10 +12,9 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from logs.lib.errors import ErrorCode
 from logs.lib.jsontext import has_forbidden_character
+from logs.lib.limits import MAX_LOCATION
 from logs.lib.times import format_time, parse_time
 from logs.models import ActionType
-
-MAX_LOCATION = 2**53 - 1
 
 
 def detail_of(code: ErrorCode, text: str = "") -> ErrorDetail:
@@ -46,7 +45,7 @@ class StrictString(serializers.CharField):
         self.missing, self.invalid, self.blanks = missing, invalid, blanks
 
     def run_validation(self, data: Any = serializers.empty) -> str:
-        if type(data) is str and 0 < len(data) <= (self.max_length or 0) and not has_forbidden_character(data):
+        if isinstance(data, str) and 0 < len(data) <= (self.max_length or 0) and not has_forbidden_character(data):
             return data
         if data is serializers.empty or data in self.blanks:
             raise refusal(self.missing)
@@ -99,6 +98,6 @@ class TypeField(serializers.ChoiceField):
     def run_validation(self, data: Any = serializers.empty) -> str:
         if data is serializers.empty or data in (None, "", {}):
             raise refusal(ErrorCode.MISSING_TYPE_VALUE)
-        if type(data) is not str or data not in ActionType.values:
+        if not isinstance(data, str) or data not in ActionType.values:
             raise refusal(of_type(data, ErrorCode.INVALID_ACTION_TYPE))
-        return data
+        return str(data)

@@ -14,7 +14,8 @@ from rest_framework.request import Request
 
 from logs.api.bodies import Body
 from logs.lib.errors import ErrorCode, LogStoreError
-from logs.models import MAX_KEY_LENGTH, IdempotencyKey
+from logs.lib.limits import MAX_KEY_LENGTH
+from logs.models import IdempotencyKey
 
 REMEMBERED_FOR = timedelta(hours=24)
 _FORGOTTEN_AT_ONCE = 100

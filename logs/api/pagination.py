@@ -9,8 +9,6 @@ from django.core import signing
 
 from logs.store.read import IdRange
 
-MAX_LIMIT = 10_000
-
 _signer = signing.Signer(salt="logs.cursor")
 
 

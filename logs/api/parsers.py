@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from django.conf import settings
 from rest_framework.exceptions import UnsupportedMediaType
@@ -29,9 +29,9 @@ class JSONParser(BaseParser):
     is_ndjson = False
 
     def parse(
-        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Body | None:
-        """Return a request's body, None where it has none.
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return a request's Body, None where it has none.
 
         Raises LogStoreError for a body that is too large or broken off, and UnsupportedMediaType for a content encoding
         other than gzip.
@@ -54,7 +54,7 @@ class NDJSONParser(JSONParser):
     is_ndjson = True
 
 
-def _read(stream: BinaryIO, meta: Mapping[str, Any]) -> bytes:
+def _read(stream: IO[bytes], meta: Mapping[str, Any]) -> bytes:
     encoding = meta.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType(encoding)
@@ -72,7 +72,7 @@ def _read(stream: BinaryIO, meta: Mapping[str, Any]) -> bytes:
     return body.getvalue()
 
 
-def _pieces(stream: BinaryIO, announced: int | None, limit: int) -> Iterator[bytes]:
+def _pieces(stream: IO[bytes], announced: int | None, limit: int) -> Iterator[bytes]:
     """Yield what comes over the wire.
 
     announced: the Content-Length; None for a body in chunks.

@@ -11,8 +11,9 @@ from rest_framework.exceptions import ValidationError
 
 from logs.lib import jsontext
 from logs.lib.jsontext import BLANK
+from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
 from logs.lib.times import parse_time
-from logs.models import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH, ActionType
+from logs.models import ActionType
 from logs.store.append import ActionRow, LogRow
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
@@ -125,7 +126,7 @@ def _plain_all(action_type: str, texts: list[msgspec.Raw], other_properties: Oth
 
 def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
     """Return the compact texts of properties that hold just the members that their type asks for, otherwise None."""
-    joined = b"[" + b",".join(texts) + b"]"  # type: ignore[arg-type]  # a Raw is a buffer
+    joined = b"[" + b",".join(texts) + b"]"
     # An escape may hide a forbidden character, and an exponent may be out of range though the number is zero.
     if b"\\" in joined or (action_type == ActionType.CLICK and (b"e" in joined or b"E" in joined)):
         return None
@@ -140,5 +141,5 @@ def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
         joined = b'"'.join(pieces)
     if joined.count(b'"') != _QUOTATION_MARKS[action_type] * len(texts):
         return None
-    compact = [str(text, "utf-8") for text in _split(joined)]  # type: ignore[call-overload]
+    compact = [str(text, "utf-8") for text in _split(joined)]
     return None if any(len(text) > MAX_PROPERTIES_BYTES // 4 for text in compact) else compact

@@ -13,10 +13,11 @@ from django.db.models import QuerySet
 from django.utils.datastructures import MultiValueDict
 
 from logs.api.filters import ActionFilter
-from logs.api.pagination import MAX_LIMIT, Cursor, Order
+from logs.api.pagination import Cursor, Order
 from logs.api.renderers import FORMATS
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.jsontext import has_forbidden_character
+from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import Action, ActionQuerySet, Log, WireRecord
 from logs.store.read import IdRange, Page, fetch, find_page
 
@@ -142,7 +143,7 @@ def _parse_format(text: str) -> str:
 
 
 def _parse_limit(text: str) -> int:
-    if not _is_number(text) or not 1 <= int(text) <= MAX_LIMIT:
+    if not _is_number(text) or not 1 <= int(text) <= MAX_PAGE_LOGS:
         raise ValueError("not a limit")
     return int(text)
 

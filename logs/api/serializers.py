@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypedDict
 
 from django.db.models import prefetch_related_objects
@@ -17,12 +17,15 @@ from logs.api.fields import StrictNumber, StrictString, TimeField, TypeField, de
 from logs.api.plain import read_plain
 from logs.api.violations import Detail, count_errors
 from logs.lib import jsontext
-from logs.lib.errors import MAX_VIOLATIONS, ErrorCode
-from logs.models import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH, Action, ActionType, Log
+from logs.lib.errors import ErrorCode
+from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH, MAX_VIOLATIONS
+from logs.models import Action, ActionType, Log
 from logs.store.append import ActionRow, LogRow, Receipt, append
 
 # Where DRF puts an error that is about no member of an object, but about all of it.
 _WHOLE = api_settings.NON_FIELD_ERRORS_KEY
+# SQLite takes so many parameters as Django believes it to: 999.
+_LOGS_AT_ONCE = 450
 
 
 class ClickProperties(serializers.Serializer[Any]):
@@ -67,7 +70,11 @@ def read_properties(action_type: str, properties: object) -> str:
     """
     if not isinstance(properties, dict):
         raise refusal(of_type(properties, ErrorCode.INVALID_PROPERTIES))
-    text = jsontext.encode(properties)
+    try:
+        text = jsontext.encode(properties)
+    except (TypeError, ValueError, RecursionError):
+        # A value of Python's that JSON has no text for.
+        raise refusal(ErrorCode.INVALID_PROPERTIES) from None
     if _is_too_large(text):
         raise refusal(ErrorCode.INVALID_PROPERTIES)
     errors: dict[str, Detail] = {}
@@ -105,6 +112,8 @@ class ValidAction(TypedDict):
 
 class ActionListSerializer(serializers.ListSerializer[Any]):
     """The actions of a log."""
+
+    child: serializers.Field[Any, Any, Any, Any]
 
     def run_validation(self, data: Any = serializers.empty) -> list[ActionRow]:
         """Return the rows of a log's actions. Raises ValidationError once MAX_VIOLATIONS are found, or at the end."""
@@ -147,7 +156,7 @@ class ActionSerializer(serializers.Serializer[Action]):
 
     def run_validation(self, data: Any = serializers.empty) -> ValidAction:
         """Return what a valid action says. data: a decoded JSON value. Raises ValidationError."""
-        if type(data) is not dict or not data:
+        if not isinstance(data, dict) or not data:
             is_empty = data is serializers.empty or data in (None, {})
             code = ErrorCode.EMPTY_ACTION if is_empty else of_type(data, ErrorCode.INVALID_ACTION)
             raise ValidationError({_WHOLE: [detail_of(code)]})
@@ -179,6 +188,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
     context["token"]: what the batch is known by, so that a repeat stores nothing; see store.append.
     """
 
+    child: serializers.Field[Any, Any, Any, Any]
     # What save() did, once it has.
     receipt: Receipt
 
@@ -222,7 +232,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
     def create(self, validated_data: list[LogRow]) -> Any:
         """Store a batch; return its logs, which are read from the database only if somebody looks."""
         self.receipt = append(validated_data, self.context.get("token"))
-        return SimpleLazyObject(lambda: [_stored(row) for row in {_key(row): row for row in validated_data}.values()])
+        return SimpleLazyObject(lambda: _stored(validated_data))
 
     def to_representation(self, data: Any) -> list[Any]:
         logs = list(data.all() if hasattr(data, "all") else data)
@@ -263,7 +273,7 @@ class LogSerializer(serializers.Serializer[Log]):
         """Return the row of a valid log. data: a decoded JSON value. Raises ValidationError with its violations."""
         if isinstance(data, Undecodable):
             raise ValidationError({_WHOLE: [detail_of(ErrorCode.INVALID_JSON, data.reason)]})
-        if type(data) is not dict:
+        if not isinstance(data, dict):
             raise ValidationError({_WHOLE: [detail_of(of_type(data, ErrorCode.INVALID_LOG))]})
         values: dict[str, Any] = {}
         errors: dict[str, Detail] = {}
@@ -279,7 +289,7 @@ class LogSerializer(serializers.Serializer[Log]):
     def create(self, validated_data: LogRow) -> Log:
         """Store a log, or append to the one of its user and session; return it as it is then."""
         append([validated_data], self.context.get("token"))
-        return _stored(validated_data)
+        return _stored([validated_data])[0]
 
 
 class _Errors:
@@ -306,12 +316,16 @@ def _of_batch(code: ErrorCode, text: str = "") -> ValidationError:
     return ValidationError({_WHOLE: [detail_of(code, text)]})
 
 
-def _key(row: LogRow) -> tuple[str, str]:
-    return row["user_id"], row["session_id"]
-
-
-def _stored(row: LogRow) -> Log:
-    return Log.objects.get(user_id=row["user_id"], session_id=row["session_id"])
+def _stored(batch: Sequence[LogRow]) -> list[Log]:
+    """Return the log of each user and session in a batch, in its order, by a query for some hundred of them."""
+    keys = list(dict.fromkeys((row["user_id"], row["session_id"]) for row in batch))
+    found: dict[tuple[str, str], Log] = {}
+    for start in range(0, len(keys), _LOGS_AT_ONCE):
+        users, sessions = zip(*keys[start : start + _LOGS_AT_ONCE], strict=True)
+        # Perhaps some more: a user of one log in the session of another.
+        logs = Log.objects.filter(user_id__in=set(users), session_id__in=set(sessions))
+        found |= {(log.user_id, log.session_id): log for log in logs}
+    return [found[key] for key in keys]
 
 
 def read_other_properties(action_type: str, text: bytes) -> str:

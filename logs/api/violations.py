@@ -13,18 +13,15 @@ from logs.lib.errors import ErrorCode, Violation, json_pointer
 # Lists of errors at a place, or errors by the name or index of a place within.
 Detail: TypeAlias = Any
 
-# In a place this deep, /0/actions/1/properties, a member may have any name, DRF's own for "all of it" too.
-_DEPTH_OF_PROPERTIES = 4
-
 
 def violations(detail: Detail) -> Iterator[Violation]:
-    """Yield the violations of a ValidationError's detail, as LogSerializer raises it for many logs.
+    """Yield the violations of a ValidationError's detail, as LogSerializer raises it for one log or for many.
 
     detail: `[{}, {"actions": [{"type": [ErrorDetail(…)]}]}]` becomes a violation at /1/actions/0/type. What is wrong
     with the whole has the pointer ""; a batch without logs has no violation, for there is no place to point at.
     """
     for place, error in _leaves(detail, ()):
-        code = ErrorCode[error.code]
+        code = ErrorCode[str(error.code)]
         if code not in (ErrorCode.NO_LOGS_PROVIDED, ErrorCode.INVALID_JSON) or place:
             yield Violation(code, pointer=json_pointer(place), detail=str(error))
 
@@ -42,7 +39,8 @@ def count_errors(detail: Detail) -> int:
 def _leaves(detail: Detail, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], ErrorDetail]]:
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
-            is_whole = name == api_settings.NON_FIELD_ERRORS_KEY and len(place) < _DEPTH_OF_PROPERTIES
+            # Within properties a member may have any name, DRF's own for "all of it" too.
+            is_whole = name == api_settings.NON_FIELD_ERRORS_KEY and "properties" not in place
             yield from _leaves(inner, place if is_whole else (*place, name))
     else:
         for index, inner in enumerate(detail):

@@ -1,4 +1,4 @@
-"""Every error the store answers with: its code, status and sentence, and the handlers that write the error body."""
+"""Every error the store answers with: its code, status and sentence; and the exception that refuses with one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MAX_VIOLATIONS = 100
+from logs.lib.limits import LOCATION_BITS, MAX_ID_LENGTH, MAX_KEY_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
 
 _MAKE_A_KEY = "Whoever runs the store makes one: manage.py createapikey NAME --scope ingest|read|both."
 
@@ -21,15 +21,15 @@ class ErrorCode(enum.Enum):
     MISSING_USERID = 400, "userId is required."
     MISSING_SESSIONID = 400, "sessionId is required."
     MISSING_ACTIONS = 400, "actions is required."
-    INVALID_USERID = 400, "userId must be a string of 1 to 255 characters."
-    INVALID_SESSIONID = 400, "sessionId must be a string of 1 to 255 characters."
+    INVALID_USERID = 400, f"userId must be a string of 1 to {MAX_ID_LENGTH:,} characters."
+    INVALID_SESSIONID = 400, f"sessionId must be a string of 1 to {MAX_ID_LENGTH:,} characters."
     INVALID_ACTIONS = 400, "actions must be an array."
     EMPTY_ACTION = 400, "The action is empty."
     INVALID_ACTION = 400, "An action must be an object."
     MISSING_TYPE_VALUE = 400, "type is required."
     MISSING_PROPERTIES_VALUE = 400, "properties is required."
     MISSING_TIME_VALUE = 400, "time is required."
-    INVALID_PROPERTIES = 400, "properties must be an object of at most 32 KiB as JSON."
+    INVALID_PROPERTIES = 400, f"properties must be an object of at most {MAX_PROPERTIES_BYTES // 1024} KiB as JSON."
     INVALID_TIME_FORMAT = 400, "A time must be a real date and time, written YYYY-MM-DDThh:mm:ss-06:00."
     INVALID_ACTION_TYPE = 400, "A type must be CLICK, VIEW or NAVIGATE."
     MISSING_LOCATION_X_VALUE = 400, "locationX is required for a CLICK."
@@ -37,22 +37,22 @@ class ErrorCode(enum.Enum):
     MISSING_VIEWEDID_VALUE = 400, "viewedId is required for a VIEW."
     MISSING_PAGEFROM_VALUE = 400, "pageFrom is required for a NAVIGATE."
     MISSING_PAGETO_VALUE = 400, "pageTo is required for a NAVIGATE."
-    INVALID_LOCATION_X_VALUE = 400, "locationX must be a number within ±(2^53 - 1)."
-    INVALID_LOCATION_Y_VALUE = 400, "locationY must be a number within ±(2^53 - 1)."
-    INVALID_VIEWEDID_VALUE = 400, "viewedId must be a string of 1 to 2,048 characters."
-    INVALID_PAGEFROM_VALUE = 400, "pageFrom must be a string of 1 to 2,048 characters."
-    INVALID_PAGETO_VALUE = 400, "pageTo must be a string of 1 to 2,048 characters."
+    INVALID_LOCATION_X_VALUE = 400, f"locationX must be a number within ±(2^{LOCATION_BITS} - 1)."
+    INVALID_LOCATION_Y_VALUE = 400, f"locationY must be a number within ±(2^{LOCATION_BITS} - 1)."
+    INVALID_VIEWEDID_VALUE = 400, f"viewedId must be a string of 1 to {MAX_TEXT_LENGTH:,} characters."
+    INVALID_PAGEFROM_VALUE = 400, f"pageFrom must be a string of 1 to {MAX_TEXT_LENGTH:,} characters."
+    INVALID_PAGETO_VALUE = 400, f"pageTo must be a string of 1 to {MAX_TEXT_LENGTH:,} characters."
     INVALID_CHARACTER = 400, "A string must not hold U+0000 or a lone surrogate."
     UNKNOWN_PARAMETER = 400, "There is no such parameter."
     INVALID_PARAMETER = 400, "The parameter has a value it can't take, or is given twice."
     INVALID_CURSOR = 400, "The cursor is not one that this store gave for this order."
-    INVALID_IDEMPOTENCY_KEY = 400, "Idempotency-Key must be 1 to 255 printable ASCII characters."
+    INVALID_IDEMPOTENCY_KEY = 400, f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH:,} printable ASCII characters."
     NOT_AUTHENTICATED = 401, f"An API key is needed: Authorization: Bearer KEY. {_MAKE_A_KEY}"
     INVALID_API_KEY = 401, f"The API key is unknown, revoked or expired. {_MAKE_A_KEY}"
     PERMISSION_DENIED = 403, "This is not allowed."
-    NOT_FOUND = 404, "There is nothing at this address."
-    METHOD_NOT_ALLOWED = 405, "This address does not take that method."
-    NOT_ACCEPTABLE = 406, "This address can't answer in a format that the request accepts."
+    NOT_FOUND = 404, "There is nothing at this URL."
+    METHOD_NOT_ALLOWED = 405, "This URL does not take that method."
+    NOT_ACCEPTABLE = 406, "This URL can't answer in a format that the request accepts."
     UNSUPPORTED_MEDIA_TYPE = (
         415,
         "The body must be application/json, text/plain or application/x-ndjson in UTF-8, as it is or gzipped.",

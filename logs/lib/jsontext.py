@@ -8,16 +8,17 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
-from json.encoder import encode_basestring  # type: ignore[attr-defined]  # the C function; its stub leaves it out
+from json.encoder import encode_basestring
 from typing import NoReturn, TypeAlias, Union
 
 import msgspec
+
+from logs.lib.limits import MAX_DEPTH
 
 JSONValue: TypeAlias = Union[dict[str, "JSONValue"], list["JSONValue"], str, Decimal, int, float, bool, None]
 
 Replacement: TypeAlias = bytes | Callable[[re.Match[bytes]], bytes]
 
-MAX_DEPTH = 64
 
 BLANK = b" \t\r\n"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'

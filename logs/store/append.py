@@ -113,33 +113,38 @@ class _Queue:
             self._waiting.append(pending)
             is_writer = not self._has_writer
             self._has_writer = True
-        if not is_writer:
-            pending.wake.wait()
-            if pending.is_done:
-                return
-        group = self._take_group()
+        group: list[_Pending] = []
         try:
+            if not is_writer:
+                pending.wake.wait()
+                if pending.is_done:
+                    return
+                is_writer = True
+            self._take_group(group)
             _write_group(group)
         finally:
-            self._hand_over()
+            self._leave(pending, is_writer)
             for other in group:
                 other.is_done = True
                 other.wake.set()
 
-    def _take_group(self) -> list[_Pending]:
-        group: list[_Pending] = []
+    def _take_group(self, group: list[_Pending]) -> None:
         count = 0
         with self._lock:
             while self._waiting and count < MAX_GROUP_ACTIONS:
                 group.append(self._waiting.popleft())
                 count += group[-1].count
-        return group
 
-    def _hand_over(self) -> None:
+    def _leave(self, pending: _Pending, is_writer: bool) -> None:
+        """Let the next one write, where it was this one's turn."""
         with self._lock:
-            if self._waiting:
+            if pending in self._waiting:
+                # Its thread was interrupted while it waited, perhaps just when its turn came.
+                self._waiting.remove(pending)
+                is_writer |= pending.wake.is_set()
+            if is_writer and self._waiting:
                 self._waiting[0].wake.set()
-            else:
+            elif is_writer:
                 self._has_writer = False
 
 
@@ -153,18 +158,15 @@ def _write_group(group: Sequence[_Pending]) -> None:
     except LogStoreError as error:
         # The outcome of the commit is unknown: to write any of them again might store it twice.
         _fail(group, error)
-    except Error as error:
-        if len(group) == 1 or is_broken_connection(error):
+    except Exception as error:  # noqa: BLE001
+        if len(group) == 1 or (isinstance(error, Error) and is_broken_connection(error)):
             _fail(group, error)
             return
         for pending in group:
             try:
                 _write([pending])
-            except (Error, LogStoreError) as own:
+            except Exception as own:  # noqa: BLE001
                 _fail([pending], own)
-    except BaseException as error:
-        _fail(group, error if isinstance(error, Exception) else OperationalError("interrupted"))
-        raise
 
 
 def _fail(group: Sequence[_Pending], error: Exception) -> None:
@@ -178,14 +180,14 @@ def _write(group: Sequence[_Pending]) -> None:
 
 def _write_once(group: Sequence[_Pending]) -> None:
     is_committing = False
-    for pending in group:
-        pending.error = None
+    # Until it is known better: an interrupt may end the writer at any place.
+    _fail(group, LogStoreError(ErrorCode.STORE_UNAVAILABLE, UNKNOWN_OUTCOME))
     try:
         if writing.fits_one_statement(sum(pending.count for pending in group)) and not _needs_transaction(group):
             is_committing = True
             writing.write_at_once(_merge(group))
         else:
-            with transaction.atomic(durable=True):
+            with transaction.atomic(durable=not connection.in_atomic_block):
                 limit_transaction()
                 new = [pending for pending in group if _is_new(pending)]
                 if new:
@@ -197,7 +199,7 @@ def _write_once(group: Sequence[_Pending]) -> None:
             raise LogStoreError(ErrorCode.STORE_UNAVAILABLE, UNKNOWN_OUTCOME) from error
         raise
     for pending in group:
-        pending.receipt = Receipt(stored=pending.count)
+        pending.receipt, pending.error = Receipt(stored=pending.count), None
 
 
 def _needs_transaction(group: Sequence[_Pending]) -> bool:
@@ -215,12 +217,12 @@ def _is_new(pending: _Pending) -> bool:
         return False
     if duplicates is None:
         return True
-    pending.receipt = Receipt(duplicates=duplicates)
+    pending.receipt, pending.error = Receipt(duplicates=duplicates), None
     return False
 
 
 def _merge(group: Sequence[_Pending]) -> writing.ActionsByLog:
-    merged: writing.ActionsByLog = {}
+    merged: dict[writing.LogKey, list[ActionRow]] = {}
     for pending in group:
         for row in pending.batch:
             merged.setdefault((row["user_id"], row["session_id"]), []).extend(row["actions"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -15,6 +16,7 @@ from logs.models import ActionQuerySet, Log
 
 ROWS_AT_ONCE = 2000
 
+Parameter: TypeAlias = str | int | datetime
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 _sql_by_shape: dict[Hashable, str] = {}
@@ -82,7 +84,7 @@ def stream(rows: QuerySet[Any, Row]) -> Generator[Row]:
             chunk = ahead.result()
 
 
-def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: Sequence[object]) -> list[Row]:
+def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: Sequence[Parameter]) -> list[Row]:
     """Return the rows of a queryset, by the SQL that was compiled for the first one of its shape.
 
     build: makes the queryset, and is called only where its SQL is not known: that takes the ORM longer than a short
@@ -103,4 +105,4 @@ def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: 
         _sql_by_shape[shape] = sql
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        return cast(list[Row], cursor.fetchall())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from django.db import connection
@@ -24,6 +25,7 @@ ActionsByLog: TypeAlias = "Mapping[LogKey, Sequence[ActionRow]]"
 MAX_ACTIONS_IN_STATEMENT = 2_000
 
 _COPY_BYTES = 1 << 20
+_ROWS_AT_ONCE = 5_000
 _COUNTERS = [action_type.counter for action_type in ActionType]
 _LOG_COLUMNS = ", ".join(["user_id", "session_id", "first_time", "last_time", *_COUNTERS])
 _ACTION_COLUMNS = "user_id, log_id, time, type, properties"
@@ -70,14 +72,14 @@ def write(actions: ActionsByLog) -> None:
             with connection.wrap_database_errors:
                 cursor.copy_expert(_COPY_ACTIONS, _Pieces(_copy_lines(actions, log_ids)), _COPY_BYTES)
         else:
-            cursor.executemany(
-                _INSERT_ACTIONS,
-                (
-                    (user_id, log_ids[user_id, session_id], _sqlite_time(time), action_type, properties)
-                    for (user_id, session_id), its in actions.items()
-                    for time, action_type, properties in its
-                ),
+            rows = (
+                (user_id, log_ids[user_id, session_id], _sqlite_time(time), action_type, properties)
+                for (user_id, session_id), its in actions.items()
+                for time, action_type, properties in its
             )
+            # Django keeps every row that it has read of an iterator.
+            while some := list(islice(rows, _ROWS_AT_ONCE)):
+                cursor.executemany(_INSERT_ACTIONS, some)
         days = [(day,) for day in _stale_days(actions)]
         if days:
             cursor.executemany("INSERT INTO logs_staleday (day) VALUES (%s)", days)

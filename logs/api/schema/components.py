@@ -10,7 +10,8 @@ from rest_framework import serializers
 
 from logs.api.fields import StrictNumber, StrictString
 from logs.api.serializers import ActionSerializer, LogSerializer
-from logs.lib.errors import MAX_VIOLATIONS, ErrorCode
+from logs.lib.errors import ErrorCode
+from logs.lib.limits import MAX_DEPTH, MAX_KEY_LENGTH, MAX_PROPERTIES_BYTES, MAX_VIOLATIONS
 from logs.models import ActionType
 
 Schema: TypeAlias = dict[str, Any]
@@ -18,7 +19,7 @@ Schema: TypeAlias = dict[str, Any]
 # JSON Schema has no word for what U+0000 is; lone surrogates can't be in UTF-8 at all.
 NO_NUL = r"^[^\u0000]*$"
 # A key's first and last character are no spaces: HTTP strips those from a header.
-IDEMPOTENCY_KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
+IDEMPOTENCY_KEY = rf"^[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?$"
 
 _LEAP_YEAR = r"([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
 _DAY = (
@@ -80,7 +81,7 @@ def add_components(result: Schema, **kwargs: Any) -> Schema:
             **_object(properties),
             "additionalProperties": ref("JSONValue"),
             "propertyNames": {"pattern": NO_NUL},
-            "description": "At most 32 KiB as JSON. Other members are kept and returned.",
+            "description": f"At most {MAX_PROPERTIES_BYTES // 1024} KiB as JSON. Other members are kept and returned.",
         }
     result.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
     result["components"]["securitySchemes"] = SECURITY_SCHEMES
@@ -128,7 +129,7 @@ def _action_name(action_type: str) -> str:
 
 def _json_value() -> Schema:
     return {
-        "description": "Any JSON without U+0000, nested at most 64 levels deep in the body.",
+        "description": f"Any JSON without U+0000, nested at most {MAX_DEPTH} levels deep in the body.",
         "anyOf": [
             {"type": ["null", "boolean", "number"]},
             {"type": "string", "pattern": NO_NUL},

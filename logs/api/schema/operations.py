@@ -9,11 +9,12 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from logs.api.pagination import MAX_LIMIT, Order
+from logs.api.pagination import Order
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.renderers import FORMATS, JSONRenderer, NDJSONRenderer
 from logs.api.schema.components import IDEMPOTENCY_KEY, NO_NUL, Schema, ref, time_schema
 from logs.lib.errors import ErrorCode
+from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import ActionType
 
 JSON, LINES = JSONRenderer.media_type, NDJSONRenderer.media_type
@@ -106,7 +107,7 @@ def _read() -> Callable[..., Any]:
                 style="form",
                 explode=False,
             ),
-            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "At most this many logs."),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_LOGS}, "At most this many logs."),
             _query("cursor", {"type": "string"}, "Taken from the Link of the page before."),
             _query("order", {"type": "string", "enum": list(Order), "default": Order.OLDEST.value}, "Of the logs."),
             _query("format", {"type": "string", "enum": list(FORMATS)}, "Goes before Accept."),

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import CommandError, CommandParser
 
 from logs.lib import jsontext
-from logs.lib.errors import MAX_VIOLATIONS
+from logs.lib.limits import MAX_VIOLATIONS
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
 from logs.management.progress import Progress
