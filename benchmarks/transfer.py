@@ -174,7 +174,7 @@ def _take_turns(rounds: int, contestants: Mapping[str, Callable[[], Cost]]) -> C
     costs: Costs = {name: [] for name in contestants}
     for number in range(rounds):
         # Nobody follows the same one every time.
-        for name in contestants if number % 2 == 0 else reversed(contestants):
+        for name in contestants if number % 2 == 0 else reversed([*contestants]):
             costs[name].append(contestants[name]())
     return costs
 
