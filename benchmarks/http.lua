@@ -1,7 +1,7 @@
 -- The requests of benchmarks/http.py, which runs wrk with this script and one of:
 --   -- post RUN LOGS ACTIONS [KEY]    POSTs of new logs, so many in each and so many actions in each of those;
 --                                     RUN makes their sessions differ from another run's
---   -- get USERS                      GETs of reader-0, reader-1, … in turn
+--   -- get USER...                    GETs of these users in turn
 -- At the end it prints its figures as a line of JSON: times in microseconds.
 
 local templates = {
@@ -13,12 +13,12 @@ local count = 0
 
 local function get(users)
   local requests = {}
-  for user = 0, users - 1 do
-    requests[user] = wrk.format("GET", "/logs/?userId=reader-" .. user)
+  for number, user in ipairs(users) do
+    requests[number] = wrk.format("GET", "/logs/?userId=" .. user)
   end
   return function()
     count = count + 1
-    return requests[count % users]
+    return requests[(count - 1) % #requests + 1]
   end
 end
 
@@ -48,7 +48,7 @@ end
 
 function init(args)
   if args[1] == "get" then
-    request = get(tonumber(args[2]))
+    request = get({ select(2, unpack(args)) })
   else
     request = post(args[2], tonumber(args[3]), tonumber(args[4]), args[5])
   end

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 
 class StockLog(models.Model):
     userId = models.CharField(max_length=255)
     sessionId = models.CharField(max_length=255)
+
+    objects: ClassVar[models.Manager[StockLog]] = models.Manager()
 
     class Meta:
         app_label = "stock"
@@ -23,6 +27,8 @@ class StockAction(models.Model):
     time = models.DateTimeField()
     type = models.CharField(max_length=8, choices=[(name, name) for name in ("CLICK", "VIEW", "NAVIGATE")])
     properties = models.JSONField()
+
+    objects: ClassVar[models.Manager[StockAction]] = models.Manager()
 
     class Meta:
         app_label = "stock"

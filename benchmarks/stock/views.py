@@ -19,7 +19,7 @@ from benchmarks.stock.models import StockAction, StockLog
 WIRE_ZONE = timezone(timedelta(hours=-6))
 
 
-class StockActionSerializer(serializers.ModelSerializer):
+class StockActionSerializer(serializers.ModelSerializer[StockAction]):
     time = serializers.DateTimeField(default_timezone=WIRE_ZONE)
 
     class Meta:
@@ -27,14 +27,14 @@ class StockActionSerializer(serializers.ModelSerializer):
         fields = ["time", "type", "properties"]
 
 
-class StockLogSerializer(serializers.ModelSerializer):
+class StockLogSerializer(serializers.ModelSerializer[StockLog]):
     actions = StockActionSerializer(many=True)
 
     class Meta:
         model = StockLog
         fields = ["userId", "sessionId", "actions"]
         # A session that is there already gets more actions.
-        validators = []
+        validators: list[object] = []
 
     def create(self, validated_data: dict[str, Any]) -> StockLog:
         actions = validated_data.pop("actions")
@@ -44,7 +44,7 @@ class StockLogSerializer(serializers.ModelSerializer):
         return log
 
 
-class StockLogsView(generics.ListCreateAPIView):
+class StockLogsView(generics.ListCreateAPIView[StockLog]):
     queryset = StockLog.objects.prefetch_related("actions")
     serializer_class = StockLogSerializer
     filter_backends = [DjangoFilterBackend]
@@ -58,5 +58,5 @@ class StockLogsView(generics.ListCreateAPIView):
         serializer = self.get_serializer(data=request.data, many=True)
         serializer.is_valid(raise_exception=True)
         serializer.save()
-        stored = sum(len(log["actions"]) for log in request.data)
+        stored = sum(len(log["actions"]) for log in serializer.initial_data)
         return Response({"success": True, "stored": stored, "duplicates": 0})
