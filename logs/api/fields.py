@@ -74,7 +74,7 @@ class StrictNumber(serializers.FloatField):
         raise refusal(of_type(data, self.invalid))
 
 
-class TimeField(serializers.CharField):
+class TimeField(serializers.Field[datetime, str, str, Any]):
     """A time of the wire as an aware datetime in UTC; written back with `-06:00`."""
 
     def run_validation(self, data: Any = serializers.empty) -> datetime:

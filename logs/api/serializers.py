@@ -224,7 +224,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
                     break
         if errors:
             # By their index where a list would be as long as the body.
-            raise ValidationError(errors.as_list() if is_list else errors.as_dict())
+            raise ValidationError(errors.as_list()) if is_list else ValidationError(errors.by_index)
         if not rows:
             raise _of_batch(ErrorCode.NO_LOGS_PROVIDED)
         return rows
@@ -296,20 +296,17 @@ class _Errors:
     """Errors by index."""
 
     def __init__(self) -> None:
-        self._by_index: dict[int, Any] = {}
+        self.by_index: dict[Any, Any] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._by_index)
+        return bool(self.by_index)
 
     def add(self, index: int, detail: Any) -> None:
-        self._by_index[index] = detail
-
-    def as_dict(self) -> dict[int, Any]:
-        return self._by_index
+        self.by_index[index] = detail
 
     def as_list(self) -> list[Any]:
         """The errors as a list, with {} for what is right, up to the last error."""
-        return [self._by_index.get(index, {}) for index in range(max(self._by_index) + 1)]
+        return [self.by_index.get(index, {}) for index in range(max(self.by_index) + 1)]
 
 
 def _of_batch(code: ErrorCode, text: str = "") -> ValidationError:
