@@ -2,11 +2,11 @@
 
     DATABASE_URL=postgres://… python -m benchmarks.growth [SIZE…] [--rounds 7] [--seconds 4]
 
-SIZE: how many actions a store holds; 100,000, 1,000,000 and 10,000,000 without any (which takes minutes to fill, and
-6 GB of disk). Each is a store of its own, filled by benchmarks/sample.py, with a server of two processes. A POST brings
-10 actions of a new log; a GET asks for one of a thousand users all over the store who have 40 actions in four logs
-each. One connection, so that latency is that of one request. The stores take turns; every figure is the median of the
-rounds. Needs wrk, and a role that may make databases and CHECKPOINT.
+SIZE: how many actions a store holds; 100,000, 1,000,000 and 10,000,000 if none is given. Each is a store of its own,
+filled by benchmarks/sample.py, with a server of two processes. A POST brings 10 actions of a new log; a GET asks for
+one of up to a thousand users all over the store who have 40 actions in four logs each. One connection, so that latency
+is that of one request. The stores take turns; every figure is the median of the rounds. Needs wrk, and a role that may
+make databases and CHECKPOINT.
 """
 
 from __future__ import annotations
