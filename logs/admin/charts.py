@@ -15,8 +15,9 @@ from django.urls import reverse
 from logs.lib.text import count_of
 from logs.models import ActionType
 from logs.store import counts
-from logs.store.counts import CELL_SIZE, CellRow
+from logs.store.counts import CELL_SIZE
 from logs.store.days import Days, start_of
+from logs.store.rows import CellRow
 
 MAX_FLOWS = 30
 MAX_NAMES = 20

@@ -14,7 +14,7 @@ from logs.lib.jsontext import BLANK
 from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
 from logs.lib.times import parse_time
 from logs.models import ActionType
-from logs.store.append import ActionRow, LogRow
+from logs.store.rows import ActionRow, LogRow
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_LENGTH)]

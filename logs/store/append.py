@@ -10,8 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Protocol
 
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
@@ -20,25 +19,10 @@ from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.transactions import limit_transaction, needs_limits, retried
 from logs.store import writing
+from logs.store.rows import ActionRow, LogRow
 
 # A group ends with the batch that makes it this long.
 MAX_GROUP_ACTIONS = 5_000
-
-
-class ActionRow(NamedTuple):
-    """A validated action; time is in UTC, properties is JSON text."""
-
-    time: datetime
-    type: str
-    properties: str
-
-
-class LogRow(TypedDict):
-    """A validated log, its actions in the order received."""
-
-    user_id: str
-    session_id: str
-    actions: list[ActionRow]
 
 
 @dataclass(frozen=True)

@@ -18,53 +18,12 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from logs.models import ActionType, RollupKind
 from logs.store.days import Days
+from logs.store.rows import ActivityRow, CellRow, Clicks, FlowRow, NameRow
 
 # Clicks are counted in squares of so many pixels.
 CELL_SIZE = 20
 # How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
 LOOK_BACK = timedelta(hours=6)
-
-
-class ActivityRow(NamedTuple):
-    """How many actions of a type an hour of a day had."""
-
-    day: date
-    hour: int
-    type: ActionType
-    total: int
-
-
-class FlowRow(NamedTuple):
-    """How often users went from one page to another."""
-
-    page_from: str
-    page_to: str
-    total: int
-
-
-class NameRow(NamedTuple):
-    """How often a name came up: an ID that was viewed, a user or a page."""
-
-    name: str
-    total: int
-
-
-class CellRow(NamedTuple):
-    """How many clicks a square had; x and y are counted in squares, not in pixels."""
-
-    x: int
-    y: int
-    total: int
-
-
-class Clicks(NamedTuple):
-    """The pages and the squares with the most clicks, most first.
-
-    The page "" stands for the clicks before a session's first navigation.
-    """
-
-    pages: list[NameRow]
-    cells: list[CellRow]
 
 
 def activity(days: Days, types: Sequence[str], user_id: str | None = None) -> list[ActivityRow]:

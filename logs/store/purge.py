@@ -15,12 +15,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum, Value
 from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
 from logs.lib.database import values_table
-from logs.models import Action, ActionType, IdempotencyKey, Log
+from logs.models import ACTION_COUNT, Action, ActionType, IdempotencyKey, Log
 from logs.store import rollups
 
 BATCH_ACTIONS = 5000
@@ -93,8 +93,7 @@ class Selection:
 
     def counts(self) -> PurgeCounts:
         """What purge() would delete of whole logs, by what the logs say of their actions; only without a time."""
-        actions = F("click_count") + F("view_count") + F("navigate_count")
-        return PurgeCounts(**self.logs().aggregate(logs=Count("id"), actions=Sum(actions, default=0)))
+        return PurgeCounts(**self.logs().aggregate(logs=Count("id"), actions=Sum(ACTION_COUNT, default=0)))
 
     def _of_users(self, name_of_log_id: str) -> Q:
         of_users = Q(user_id__in=self.users) if self.users else Q()

@@ -18,17 +18,15 @@ from itertools import islice
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Max, Min, QuerySet, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 
 from logs.lib.transactions import snapshot
-from logs.models import Action, ActionType, Log
+from logs.models import ACTION_COUNT, Action, ActionType, Log
 
 MAX_EXACT_LOGS = 1_000_000
 # Of all the days that are shown, newest first.
 MAX_COUNTED_ACTIONS = 1_000_000
 _SAMPLED_IDS = 20_000
-
-_ACTIONS = F("click_count") + F("view_count") + F("navigate_count")
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def collect(days: int, top: int) -> Statistics:
             return Metric(round((value or 0) * scale), logs.is_estimate)
 
         sums = sample.aggregate(**{action_type.value: Sum(action_type.counter) for action_type in ActionType})
-        busiest = sample.values("user_id").annotate(total=Sum(_ACTIONS)).order_by("-total", "user_id")[:top]
+        busiest = sample.values("user_id").annotate(total=Sum(ACTION_COUNT)).order_by("-total", "user_id")[:top]
         span = Action.objects.aggregate(first=Min("time"), last=Max("time"))
         return Statistics(
             logs=logs,

@@ -6,19 +6,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from django.db import connection
 
 from logs.lib.database import execute_prepared
 from logs.models import ActionType
 from logs.store import rollups
-
-if TYPE_CHECKING:
-    from logs.store.append import ActionRow
+from logs.store.rows import ActionRow
 
 LogKey: TypeAlias = tuple[str, str]
-ActionsByLog: TypeAlias = "Mapping[LogKey, Sequence[ActionRow]]"
+ActionsByLog: TypeAlias = Mapping[LogKey, Sequence[ActionRow]]
 
 # So many actions go in one statement with their logs. COPY takes less of PostgreSQL's time for an action, but the
 # upsert, the COPY and their transaction are five trips to the server instead of one: they break even at about 1,500.

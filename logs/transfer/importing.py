@@ -22,14 +22,16 @@ from rest_framework.exceptions import ValidationError
 
 from logs.api.bodies import Undecodable, why_not_json
 from logs.api.plain import read_plain
-from logs.api.serializers import LogSerializer, read_other_properties
+from logs.api.properties import read_other_properties
+from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
 from logs.lib.errors import Violation
 from logs.lib.jsontext import JSONValue
 from logs.lib.text import count_of
 from logs.models import ImportedChunk, Log
-from logs.store.append import LogRow, append
+from logs.store.append import append
+from logs.store.rows import LogRow
 from logs.transfer.mongodb import from_mongodb
 from logs.transfer.sources import LogText, SourceError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from django.conf import settings
@@ -117,10 +116,6 @@ def _field_schema(field: serializers.Field[Any, Any, Any, Any]) -> Schema:
             return {"type": "number", "minimum": field.min_value, "maximum": field.max_value}
         case _:
             raise TypeError(f"no schema for a {type(field).__name__}")
-
-
-def _enum(names: Iterable[str]) -> Schema:
-    return {"type": "string", "enum": list(names)}
 
 
 def _action_name(action_type: str) -> str:
