@@ -37,11 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 def issue(key: ApiKey) -> str:
-    """Give a new ApiKey its prefix and digest, save it, and return the key's text: nobody can ever read it again."""
-    key.prefix = f"ls_{secrets.token_hex(6)}"
+    """Give an ApiKey a new secret, and a new one its prefix too; save it, and return the text of the key.
+
+    Nobody can ever read the text again. One that the key had before is refused from then on.
+    """
+    key.prefix = key.prefix or f"ls_{secrets.token_hex(6)}"
     text = f"{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key.digest = _digest(text)
-    key.save(force_insert=True)
+    key.save()
     return text
 
 
