@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models import F, FilteredRelation, Q, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Length
 
 from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField, WireAction
@@ -81,7 +84,7 @@ class _KeptByUser(models.Model):
 
 
 class Log(_KeptByUser):
-    """What one user did in one session, with figures about its actions that every append keeps true."""
+    """What one user did in one session, with counts and times of its actions that every append keeps true."""
 
     user_id = models.CharField("user", max_length=MAX_ID_LENGTH)
     session_id = models.CharField("session", max_length=MAX_ID_LENGTH)
@@ -121,8 +124,17 @@ class Log(_KeptByUser):
         return f"{self.user_id} / {self.session_id}"
 
     @property
+    def counts(self) -> list[tuple[ActionType, int]]:
+        """How many actions of each type it has."""
+        return [(action_type, getattr(self, action_type.counter)) for action_type in ActionType]
+
+    @property
     def action_count(self) -> int:
-        return self.click_count + self.view_count + self.navigate_count
+        return sum(count for _, count in self.counts)
+
+
+# How many actions a log has, for a query of logs.
+ACTION_COUNT: Combinable = functools.reduce(operator.add, (F(action_type.counter) for action_type in ActionType))
 
 
 class ActionRecord(NamedTuple):

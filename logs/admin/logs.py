@@ -79,7 +79,6 @@ class LogAdmin(ReadOnlyAdmin):
             request,
             "Log",
             log=log,
-            counts=[(action_type, getattr(log, action_type.counter)) for action_type in ActionType],
             span=duration(log.last_time - log.first_time),
             page=page,
             timeline=timeline,
