@@ -259,7 +259,7 @@ class ImportedChunk(models.Model):
     """
 
     end = models.CharField(max_length=64, primary_key=True)
-    # An import that comes to this place asks for the chunks that begin here.
+    # To find the chunks that begin at the place that an import has reached.
     start = models.CharField(max_length=64, db_index=True)
     log_count = models.PositiveBigIntegerField(help_text="Logs read, the rejected ones included.")
     rejected_count = models.PositiveBigIntegerField()

@@ -21,7 +21,7 @@ _next_attempt: dict[str, float] = {}
 
 
 class ForgivingRedisCache(RedisCache):
-    """Django's Redis cache, which while Redis is away is like an empty one, and asks it only now and then.
+    """Django's Redis cache, which is like an empty one while Redis is away, and tries it again every PAUSE_SECONDS.
 
     That holds for the methods that the store calls: get, set, add and incr.
     """

@@ -1,4 +1,4 @@
-"""Whether the process is up, and whether it can do its work: asked by those who run it, without a key or data."""
+"""Health checks, which need no key and show no data: is the process up, and can it do its work?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its metrics, the form of its errors, the size of its form."""
+"""The store's middleware: request ids, log lines and metrics; JSON errors; the size of forms; compression."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ApiKeyAdmin(_ModelAdmin):
         return [] if obj is None else [name for name in self.columns if name != "name"]
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody: a revoked key stays, so that what it did can be told later."""
+        """Return False for everybody: a revoked key stays, so that the use of it can be traced."""
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: object, change: bool) -> None:

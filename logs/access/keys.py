@@ -77,7 +77,10 @@ def revoke(keys: QuerySet[ApiKey]) -> int:
 
 
 def note_use(key: ApiKey) -> None:
-    """Write that the key was used, once a minute at the most; waits for nobody, and does without where it can't."""
+    """Save the time at which a key was used, once a minute at the most.
+
+    Never waits for a lock: where it would have to, and where the database can't be written to, the use is not saved.
+    """
     now = timezone.now()
     if key.last_used is not None and now - key.last_used < USE_NOTED_EVERY:
         return

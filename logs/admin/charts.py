@@ -1,4 +1,4 @@
-"""What Insights shows of a range of days: the rows of each chart, and the sentence that sums them up."""
+"""The data of the charts of Insights: the rows of each one, and the sentence that sums them up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OUTLIERS = 0.005
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
+    """What charts are to show: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
 
     days: Days
     user_id: str | None = None

@@ -1,4 +1,4 @@
-"""Pages by key: the rows after or before one row, as fast at the end of a large table as at its beginning."""
+"""Keyset pagination: the rows after or before one row, as fast at the end of a large table as at its beginning."""
 
 from __future__ import annotations
 

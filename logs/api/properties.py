@@ -94,7 +94,7 @@ class PropertiesField(serializers.DictField):
 def read_other_properties(action_type: str, text: bytes) -> str:
     """Return what read_properties() does of properties that are still a JSON text. Raises ValueError for no JSON."""
     if len(text) > SMALL_BYTES:
-        # Its values may take many times as much memory: it is looked at as a text.
+        # Decoded, it may take many times as much memory.
         raise refusal(ErrorCode.INVALID_PROPERTIES)
     return read_properties(action_type, jsontext.decode(text.decode()))
 

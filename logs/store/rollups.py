@@ -123,7 +123,7 @@ def _days_changed_by(times: Iterable[datetime]) -> set[date]:
     moments = list(times)
     first, last = (pick(moments).astimezone(UTC) for pick in (min, max))
     if last <= _LAST_LOOKED_BACK_AT and first.date() == last.date() == (last + counts.LOOK_BACK).date():
-        # As of nearly every batch, without a look at each.
+        # Nearly every batch is of one day.
         return {first.date()}
     days = set()
     for moment in moments:
