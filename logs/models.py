@@ -168,15 +168,15 @@ class ActionQuerySet(models.QuerySet["Action"]):
         return self.alias(its_log=joined).filter(its_log__isnull=False)
 
     def in_log_order(self, newest_first: bool = False, log_condition: Q | None = None) -> ActionQuerySet:
-        """The order of every answer: logs by when they were first stored, their actions by time, then as stored."""
+        """Sort as every answer does: logs by when they were first stored, their actions by time, then as stored."""
         return self.with_log(log_condition).order_by("-its_log__id" if newest_first else "its_log__id", "time", "id")
 
     def records(self) -> models.QuerySet[Action, ActionRecord]:
-        """Actions with their logs as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
+        """Select actions with their logs as tuples like ActionRecord, properties not decoded."""
         return self.values_list("its_log__id", "user_id", "its_log__session_id", "time", "type", JSONText("properties"))
 
     def wire_records(self) -> models.QuerySet[Action, WireRecord]:
-        """Actions with their logs as tuples like WireRecord: the database writes the JSON, with times of the wire."""
+        """Select actions with their logs as tuples like WireRecord: the database writes the JSON of the wire."""
         return self.values_list(
             "its_log__id", "user_id", "its_log__session_id", WireAction("time", "type", "properties")
         )

@@ -62,7 +62,7 @@ class RequestMiddleware:
 
 @receiver(request_finished)
 def _forget_the_id(**kwargs: Any) -> None:
-    """What a thread writes between two requests, such as gunicorn's own lines, belongs to neither."""
+    """Clear the request id: what a thread writes between two requests, as gunicorn does, belongs to neither."""
     request_id.set(NO_REQUEST)
 
 

@@ -67,7 +67,7 @@ def find(text: str) -> ApiKey | None:
 
 
 def revoke(keys: QuerySet[ApiKey]) -> int:
-    """Revoke those of some keys that are not, and return how many.
+    """Revoke the keys that are not revoked yet, and return how many those are.
 
     This process refuses them from now on, any other REMEMBERED_SECONDS later at the latest.
     """
@@ -100,7 +100,7 @@ def note_use(key: ApiKey) -> None:
 
 @contextmanager
 def _without_waiting() -> Iterator[None]:
-    """SQLite has one writer at a time: give up at once where there is one. PostgreSQL skips the locked row."""
+    """Make SQLite give up at once where another writer is at work. On PostgreSQL a locked row is skipped."""
     if connection.vendor != "sqlite":
         yield
         return

@@ -102,7 +102,7 @@ class LogAdmin(ReadOnlyAdmin):
         return self._confirmation(request, log, "Delete log", PurgeCounts(1, log.action_count), is_whole_user=False)
 
     def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
-        """Ask, and then delete everything that is stored of the user of a log."""
+        """Ask for confirmation, then delete everything that is stored about the user of a log."""
         self.require("view_log", "erase_user", request=request)
         log = self._log(request, str(log_id))
         if request.method == "POST":

@@ -54,7 +54,8 @@ _fields_by_type = {action_type: dict(properties().fields) for action_type, prope
 def read_properties(action_type: str, properties: object) -> str:
     """Return the JSON text of an action's properties, compact and with each number as it came.
 
-    action_type: one of ActionType. properties: a decoded JSON value.
+    action_type: one of ActionType.
+    properties: a decoded JSON value.
     Raises ValidationError with DRF's nested errors: both members of a pair, otherwise the first rule that is broken.
     """
     if not isinstance(properties, dict):

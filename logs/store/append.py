@@ -40,7 +40,7 @@ UNKNOWN_OUTCOME = (
 
 
 class Token(Protocol):
-    """What tells a batch that came before: an idempotency key, or a chunk of an import."""
+    """What makes a batch known that came before: an idempotency key, or a chunk of an import."""
 
     def remember(self, action_count: int) -> int | None:
         """Remember a new batch within its transaction and return None; otherwise return how many actions it stored."""
@@ -120,7 +120,7 @@ class _Queue:
                 count += group[-1].count
 
     def _leave(self, pending: _Pending, is_writer: bool) -> None:
-        """Let the next one write, where it was this one's turn."""
+        """Hand the turn to write on to the next batch, where it was this one's."""
         with self._lock:
             if pending in self._waiting:
                 # Its thread was interrupted while it waited, perhaps just when its turn came.
@@ -191,7 +191,7 @@ def _needs_transaction(group: Sequence[_Pending]) -> bool:
 
 
 def _is_new(pending: _Pending) -> bool:
-    """Remember a batch by its token; False, with its receipt or error, for one that came before."""
+    """Remember a batch by its token; return False, and set its receipt or error, for one that came before."""
     if pending.token is None:
         return True
     try:

@@ -194,7 +194,7 @@ def _as_date(value: date | str) -> date:
 
 
 def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
-    """SQL for the rollups of the days that are over, and the counts of the rest; of one user, for the counts alone."""
+    """Return SQL for the rollups of the days that are over and the counts of the rest; for one user only for counts."""
     if user_id is not None:
         return _select(kind, days, user_id)
     over, rest = days.split()
@@ -207,7 +207,7 @@ def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[
 
 
 def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
-    """SQL that counts the actions of some days, of one user or of everybody, as the rollups of a kind."""
+    """Return SQL that counts the actions of some days, of one user or of everybody, as the rollups of a kind."""
     start, end = days.bounds
     look_back = start - min(LOOK_BACK, start - datetime.min.replace(tzinfo=UTC))
     adapt = connection.ops.adapt_datetimefield_value
@@ -225,7 +225,7 @@ def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, lis
 
 
 def _cell(type_column: str, properties_column: str, member: str) -> str:
-    """SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
+    """Return SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
     text = f"({properties_column} ->> '{member}')"
     if connection.vendor != "postgresql":
         return f"(CASE WHEN {type_column} = 'CLICK' THEN CAST(floor({text} / {CELL_SIZE}.0) AS INTEGER) END)"

@@ -138,7 +138,7 @@ def _rollups_of(days: Sequence[date]) -> QuerySet[Rollup]:
 
 
 def _lock(days: Sequence[date]) -> None:
-    """Until the transaction ends, be the only one who makes or deletes the rollups of these days, which are in order.
+    """Keep others from making or deleting the rollups of some days, given in order, until the transaction ends.
 
     SQLite's transaction has locked everything already.
     """

@@ -44,8 +44,8 @@ class Metric:
 class Statistics:
     """What collect() found.
 
-    by_day: days of UTC, newest first, only those with actions. size: bytes on disk of logs and actions with their
-    indexes, on SQLite of the whole database.
+    by_day: days of UTC, newest first, only those with actions.
+    size: bytes on disk of logs and actions with their indexes, on SQLite of the whole database.
     """
 
     logs: Metric

@@ -30,7 +30,7 @@ _ACTION_COLUMNS = "user_id, log_id, time, type, properties"
 
 
 def fits_one_statement(action_count: int) -> bool:
-    """Whether so many actions can be written by write_at_once()."""
+    """Return whether so many actions can be written by write_at_once()."""
     return connection.vendor == "postgresql" and action_count <= MAX_ACTIONS_IN_STATEMENT
 
 
@@ -107,18 +107,18 @@ def _stale_days(actions: ActionsByLog) -> Sequence[date]:
 
 
 def _sqlite_time(time: datetime) -> str:
-    """An instant as Django keeps it in SQLite: in UTC, a fraction only where there is one."""
+    """Return an instant as Django keeps it in SQLite: in UTC, a fraction only where there is one."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
 
 def _text_array(values: Iterable[str | int]) -> str:
-    """The literal of an array: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
+    """Return the literal of an array: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
     escaped = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(escaped) + '"}'
 
 
 def _plain_array(values: Iterable[str]) -> str:
-    """The literal of an array of values that need no quotes."""
+    """Return the literal of an array of values that need no quotes."""
     return "{" + ",".join(values) + "}"
 
 

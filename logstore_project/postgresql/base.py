@@ -11,7 +11,7 @@ _BROKEN = (TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN)
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
-        """Whether the server still holds the other end of the connection.
+        """Return whether the server still holds the other end of the connection.
 
         Django sends a query before each request; that took a twelfth of the time of a short one. A server that has
         closed the connection, or is about to, has sent something, while one that waits for a query never does.

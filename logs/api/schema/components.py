@@ -36,14 +36,14 @@ def ref(name: str) -> Schema:
 
 
 def time_schema() -> Schema:
-    """A time as a body or a query may give it."""
+    """Return the schema of a time in a body or a query."""
     if settings.LOGSTORE_ANY_OFFSET:
         return {"type": "string", "format": "date-time", "examples": ["2018-10-18T21:37:28.5Z"]}
     return {"type": "string", "pattern": _EXACT_TIME, "examples": ["2018-10-18T21:37:28-06:00"]}
 
 
 def add_components(result: Schema, **kwargs: Any) -> Schema:
-    """A hook of drf-spectacular's: add to a document the schemas that the operations name."""
+    """Add the schemas that the operations name to a document: a postprocessing hook of drf-spectacular."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
@@ -99,7 +99,7 @@ SECURITY_SCHEMES: dict[str, Schema] = {
 
 
 def _object(serializer: type[serializers.Serializer[Any]], **given: Schema) -> Schema:
-    """The schema of a serializer's fields; those that are given go before those made from the fields."""
+    """Return the schema of a serializer. given: the schemas of some fields, in place of those made from the fields."""
     fields = serializer().fields
     return {
         "type": "object",
