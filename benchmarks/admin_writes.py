@@ -60,7 +60,8 @@ def _measure(name: str) -> list[float]:
 
 
 def _batches(name: str, start: datetime) -> list[float]:
-    from logs.store.append import ActionRow, LogRow, append
+    from logs.store.append import append
+    from logs.store.rows import ActionRow, LogRow
 
     times = []
     for batch in range(BATCHES):

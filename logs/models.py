@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models import F, FilteredRelation, Q, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Length
 
 from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField, WireAction
@@ -81,7 +84,7 @@ class _KeptByUser(models.Model):
 
 
 class Log(_KeptByUser):
-    """What one user did in one session, with figures about its actions that every append keeps true."""
+    """What one user did in one session, with counts and times of its actions that every append keeps true."""
 
     user_id = models.CharField("user", max_length=MAX_ID_LENGTH)
     session_id = models.CharField("session", max_length=MAX_ID_LENGTH)
@@ -121,8 +124,17 @@ class Log(_KeptByUser):
         return f"{self.user_id} / {self.session_id}"
 
     @property
+    def counts(self) -> list[tuple[ActionType, int]]:
+        """How many actions of each type it has."""
+        return [(action_type, getattr(self, action_type.counter)) for action_type in ActionType]
+
+    @property
     def action_count(self) -> int:
-        return self.click_count + self.view_count + self.navigate_count
+        return sum(count for _, count in self.counts)
+
+
+# How many actions a log has, for a query of logs.
+ACTION_COUNT: Combinable = functools.reduce(operator.add, (F(action_type.counter) for action_type in ActionType))
 
 
 class ActionRecord(NamedTuple):
@@ -156,15 +168,15 @@ class ActionQuerySet(models.QuerySet["Action"]):
         return self.alias(its_log=joined).filter(its_log__isnull=False)
 
     def in_log_order(self, newest_first: bool = False, log_condition: Q | None = None) -> ActionQuerySet:
-        """The order of every answer: logs by when they were first stored, their actions by time, then as stored."""
+        """Sort as every answer does: logs by when they were first stored, their actions by time, then as stored."""
         return self.with_log(log_condition).order_by("-its_log__id" if newest_first else "its_log__id", "time", "id")
 
     def records(self) -> models.QuerySet[Action, ActionRecord]:
-        """Actions with their logs as tuples like ActionRecord, not decoded: an answer takes their JSON as it is."""
+        """Select actions with their logs as tuples like ActionRecord, properties not decoded."""
         return self.values_list("its_log__id", "user_id", "its_log__session_id", "time", "type", JSONText("properties"))
 
     def wire_records(self) -> models.QuerySet[Action, WireRecord]:
-        """Actions with their logs as tuples like WireRecord: the database writes the JSON, with times of the wire."""
+        """Select actions with their logs as tuples like WireRecord: the database writes the JSON of the wire."""
         return self.values_list(
             "its_log__id", "user_id", "its_log__session_id", WireAction("time", "type", "properties")
         )
@@ -247,7 +259,7 @@ class ImportedChunk(models.Model):
     """
 
     end = models.CharField(max_length=64, primary_key=True)
-    # An import that comes to this place asks for the chunks that begin here.
+    # To find the chunks that begin at the place that an import has reached.
     start = models.CharField(max_length=64, db_index=True)
     log_count = models.PositiveBigIntegerField(help_text="Logs read, the rejected ones included.")
     rejected_count = models.PositiveBigIntegerField()

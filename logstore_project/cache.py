@@ -21,7 +21,7 @@ _next_attempt: dict[str, float] = {}
 
 
 class ForgivingRedisCache(RedisCache):
-    """Django's Redis cache, which while Redis is away is like an empty one, and asks it only now and then.
+    """Django's Redis cache, which is like an empty one while Redis is away, and tries it again every PAUSE_SECONDS.
 
     That holds for the methods that the store calls: get, set, add and incr.
     """
@@ -47,7 +47,7 @@ class ForgivingRedisCache(RedisCache):
         return bool(self._ask(super().add, key, value, timeout, version, when_away=False))
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        """Raises ValueError for a key that is not there, as each is while Redis is away."""
+        """Count up and return the new count. Raises ValueError for an absent key, as all are while Redis is away."""
         count = self._ask(super().incr, key, delta, version, when_away=None)
         if count is None:
             raise ValueError("cache away")

@@ -1,4 +1,4 @@
-"""Whether the process is up, and whether it can do its work: asked by those who run it, without a key or data."""
+"""Health checks, which need no key and show no data: is the process up, and can it do its work?"""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from logs.lib.errors import ErrorCode
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers."""
+    """Answer that the process is up."""
     return _answer_read(request) or JsonResponse({"status": "ok"})
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The database answers, and has every migration that this code knows."""
+    """Answer whether the database can be used and has every migration that this code knows."""
     refusal = _answer_read(request)
     if refusal is not None:
         return refusal
@@ -60,5 +60,5 @@ def _answer_read(request: HttpRequest) -> HttpResponse | None:
 
 @functools.cache
 def _last_migrations() -> frozenset[tuple[str, str]]:
-    """The last migration of each app; they are read from files, which don't change while the process runs."""
+    """Return the last migration of each app; they are read from files, which don't change while the process runs."""
     return frozenset(MigrationLoader(None).graph.leaf_nodes())

@@ -49,7 +49,7 @@ class ConsoleFormatter(logging.Formatter):
     def formatException(  # noqa: N802  logging's own name
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
-        """The frames and types of an exception and of those that led to it, without what they say."""
+        """Return the frames and types of an exception and of those that led to it, without what they say."""
         lines: list[str] = []
         error = ei[1]
         while error is not None:
@@ -81,7 +81,7 @@ FORMATTERS = {"console": ConsoleFormatter, "json": JSONFormatter}
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message; where Django tells of a request, only what it would say of any such request."""
+    """Return the message; where Django speaks of a request, only what it would say of any such request."""
     area, _, kind = record.name.rpartition(".")
     if record.name == "django.security.csrf" and isinstance(record.args, tuple) and record.args:
         # "Referer checking failed - https://... does not match any trusted origins."

@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the log, its metrics, the form of its errors, the size of its form."""
+"""The store's middleware: request ids, log lines and metrics; JSON errors; the size of forms; compression."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RequestMiddleware:
 
 @receiver(request_finished)
 def _forget_the_id(**kwargs: Any) -> None:
-    """What a thread writes between two requests, such as gunicorn's own lines, belongs to neither."""
+    """Clear the request id: what a thread writes between two requests, as gunicorn does, belongs to neither."""
     request_id.set(NO_REQUEST)
 
 

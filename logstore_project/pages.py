@@ -35,7 +35,7 @@ def first_part(request: HttpRequest) -> str:
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    """Whether a request is for an address that programs call, not for a page."""
+    """Return whether a request is for a URL that programs call, not for a page."""
     return first_part(request) in _PROGRAMS
 
 

@@ -38,7 +38,7 @@ gc.freeze()
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Serve a request, with its body when that comes in chunks.
+    """Serve a request; its body may come in chunks.
 
     Django takes a body without a Content-Length for none; the server ends the input by itself (wsgi.input_terminated).
     """

@@ -118,7 +118,7 @@ class CommandLine:
 
 @contextmanager
 def migrated_database(folder: Path) -> Iterator[str]:
-    """Make a database with tables, of the kind that the tests run on, and yield its address."""
+    """Make a database with tables, of the kind that the tests run on, and yield its URL."""
     if connection.vendor == "sqlite":
         url = f"sqlite:///{folder / 'template.sqlite3'}"
         CommandLine(url).succeed("migrate", "--verbosity", "0")

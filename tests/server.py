@@ -33,7 +33,7 @@ def start_command(application: str = APPLICATION, *flags: str) -> list[str]:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return the environment of a server that asks nobody for a key, unless the settings say otherwise."""
+    """Return the environment of a server that requires no key, unless the settings say otherwise."""
     given = {"SECRET_KEY": "of-a-server-under-test", "LOGSTORE_AUTH": "open", **settings}
     return os.environ | {name: str(value) for name, value in given.items()}
 

@@ -54,13 +54,13 @@ def test_a_log_without_a_right_id_is_refused(name, value):
 
 
 @pytest.mark.parametrize("field", ["version", "first_time", "last_time", "click_count", "view_count", "navigate_count"])
-def test_a_log_without_a_figure_is_refused(field):
+def test_a_log_without_a_count_or_time_is_refused(field):
     with pytest.raises(IntegrityError), transaction.atomic():
         new_log(**{field: None})
 
 
 @pytest.mark.parametrize("field", ["version", "click_count", "view_count", "navigate_count"])
-def test_a_negative_figure_is_refused(field):
+def test_a_negative_count_is_refused(field):
     with pytest.raises(IntegrityError), transaction.atomic():
         new_log(**{field: -1})
 

@@ -172,9 +172,9 @@ def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_alread
 
 def test_insights_show_nothing_of_a_user_from_the_moment_of_the_erasure_on(eraser, two_users):
     day = parse_time(TIME).date()
-    address = f"{reverse('admin:insights_data', args=['users'])}?from={day}&to={day}"
-    assert "private-ann" in eraser.get(address).content.decode()
+    url = f"{reverse('admin:insights_data', args=['users'])}?from={day}&to={day}"
+    assert "private-ann" in eraser.get(url).content.decode()
 
     purging.erase_user("private-ann")
 
-    assert "private-ann" not in eraser.get(address).content.decode()
+    assert "private-ann" not in eraser.get(url).content.decode()

@@ -17,10 +17,10 @@ def test_an_empty_store_answers_an_empty_array(client):
     assert answer.headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("address", ["/logs/", "/logs"])
-def test_logs_are_answered_at_either_address(client, post, address):
+@pytest.mark.parametrize("url", ["/logs/", "/logs"])
+def test_logs_are_answered_at_either_url(client, post, url):
     post([a_log()])
-    assert b"ABC123XYZ" in client.get(address).getvalue()
+    assert b"ABC123XYZ" in client.get(url).getvalue()
 
 
 def test_actions_come_by_time_then_as_stored(post, get):

@@ -262,7 +262,7 @@ def test_the_command_counts_ahead(two_days, capsys):
     call_command("prepareinsights", days=back)
     assert RolledUpDay.objects.filter(day=DAY).exists()
     # And the day before, which is marked as stale.
-    assert capsys.readouterr().out == f"Brought up to date: {back - _open_days():,} days.\n"
+    assert capsys.readouterr().out == f"Rolled up: {back - _open_days():,} days.\n"
     with pytest.raises(CommandError):
         call_command("prepareinsights", "--days", "0")
 

@@ -188,7 +188,7 @@ def test_a_tracker_of_a_listed_origin_may_post_and_read_what_it_needs(served):
         ("/admin/login/", "https://shop.example.com"),
         ("/metrics", "https://shop.example.com"),
     ],
-    ids=["another origin", "the admin", "the figures"],
+    ids=["another origin", "the admin", "the metrics"],
 )
 def test_nothing_else_is_opened(served, path, origin):
     answer = served.request("GET", path, headers={**THROUGH_THE_PROXY, "Origin": origin})

@@ -28,8 +28,8 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left():
     assert "actions/s" in last
 
 
-@pytest.mark.parametrize("total, figures", [(1000, "50% 500/1.00k"), (None, "500 actions")])
-def test_anything_else_gets_plain_lines_from_time_to_time(monkeypatch, total, figures):
+@pytest.mark.parametrize("total, line", [(1000, "50% 500/1.00k"), (None, "500 actions")])
+def test_anything_else_gets_plain_lines_from_time_to_time(monkeypatch, total, line):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     stream = io.StringIO()
     with Progress(stream, "importlogs", "actions", total) as shown:
@@ -38,7 +38,7 @@ def test_anything_else_gets_plain_lines_from_time_to_time(monkeypatch, total, fi
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert "\r" not in stream.getvalue()
-    assert figures in lines[-1]
+    assert line in lines[-1]
     assert "actions/s" in lines[-1]
 
 

@@ -128,11 +128,11 @@ def test_filters_and_pages_agree_with_a_search_by_hand(batch, types, start, end,
     query = urlencode({"from": start, "to": end, "types": ",".join(types)})
     assert decoded(CLIENT.get(f"/logs/?{query}")) == wanted
     assert decoded(CLIENT.get(f"/logs/?{query}&order=newest")) == wanted[::-1]
-    pages, address = [], f"/logs/?{query}&limit={limit}"
-    while address:
-        answer = CLIENT.get(address)
+    pages, url = [], f"/logs/?{query}&limit={limit}"
+    while url:
+        answer = CLIENT.get(url)
         pages.append(decoded(answer))
-        address = answer.headers["Link"][1:].split(">")[0] if "Link" in answer.headers else None
+        url = answer.headers["Link"][1:].split(">")[0] if "Link" in answer.headers else None
     assert [log for page in pages for log in page] == wanted
     assert all(len(page) == limit for page in pages[:-1])
     for user in {log["userId"] for log in batch}:

@@ -20,11 +20,11 @@ def many_actions(count: int = MANY) -> list[dict]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("address", ["/logs/", "/logs/?userId=u", "/logs/?limit=1", "/logs/?order=newest&types=VIEW"])
-def test_what_is_written_during_an_answer_is_not_in_it(client, post, address):
+@pytest.mark.parametrize("url", ["/logs/", "/logs/?userId=u", "/logs/?limit=1", "/logs/?order=newest&types=VIEW"])
+def test_what_is_written_during_an_answer_is_not_in_it(client, post, url):
     batch = [a_log(*many_actions(), user="u")]
     post(batch)
-    chunks = iter(client.get(address))
+    chunks = iter(client.get(url))
     start = next(chunks)
     later = [a_log(a_click(), a_view(), user="u"), a_log(user="new")]
     (answer,) = at_once([lambda: Client().post("/logs/", later, content_type="application/json")])
@@ -97,11 +97,11 @@ def test_nothing_is_lost_where_rows_are_fetched_anew(get, post, count, user):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/logs/", "/logs/?userId=u", "/logs/?limit=5", "/logs/?format=ndjson"])
-def test_an_answer_is_gzipped_for_those_who_accept_it(client, post, address):
+@pytest.mark.parametrize("url", ["/logs/", "/logs/?userId=u", "/logs/?limit=5", "/logs/?format=ndjson"])
+def test_an_answer_is_gzipped_for_those_who_accept_it(client, post, url):
     post([a_log(*many_actions(), user="u")])
-    plain = client.get(address)
-    packed = client.get(address, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+    plain = client.get(url)
+    packed = client.get(url, headers={"Accept-Encoding": "br, gzip;q=0.8"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert "Accept-Encoding" in packed.headers["Vary"]
     assert gzip.decompress(packed.getvalue()) == plain.getvalue()
@@ -118,10 +118,10 @@ def test_an_answer_is_not_gzipped_for_those_who_do_not(client, post, accepted):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/logs/", "/logs", "/logs/?userId=u", "/logs/?limit=1", "/logs/?format=ndjson"])
-def test_head_answers_like_get_without_a_body(client, post, address):
+@pytest.mark.parametrize("url", ["/logs/", "/logs", "/logs/?userId=u", "/logs/?limit=1", "/logs/?format=ndjson"])
+def test_head_answers_like_get_without_a_body(client, post, url):
     post([a_log(user="u"), a_log(user="u", session="2")])
-    got, headed = client.get(address), client.head(address)
+    got, headed = client.get(url), client.head(url)
     assert (headed.status_code, headed.getvalue()) == (200, b"")
     for name in ("Content-Type", "ETag", "Link", "Cache-Control"):
         assert headed.headers.get(name) == got.headers.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -37,24 +37,27 @@ class ApiKeyAdmin(_ModelAdmin):
         return [] if obj is None else [name for name in self.columns if name != "name"]
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody: a revoked key stays, so that what it did can be told later."""
+        """Return False for everybody: a revoked key stays, so that the use of it can be traced."""
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: object, change: bool) -> None:
         if change:
             obj.save(update_fields=["name"])
         else:
-            # For response_add, which Django calls next with the same object.
-            cast(Any, obj).text = keys.issue(obj)
+            # Only a row that can be referred to: the secret that is shown is that of response_add.
+            keys.issue(obj)
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the key in the answer itself: a message would be kept in a cookie or the session until it is seen."""
+        """Give the key its secret and show it in the answer itself, in the transaction that has made the key.
+
+        A message would be kept in a cookie or the session until it is seen.
+        """
         context = {
             **self.admin_site.each_context(request),
             "title": "API key created",
             "opts": self.opts,
             "api_key": obj,
-            "text": cast(Any, obj).text,
+            "text": keys.issue(obj),
         }
         return TemplateResponse(request, "admin/access/apikey/created.html", context)
 

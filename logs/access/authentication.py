@@ -1,4 +1,4 @@
-"""Which API key a request comes with. https://www.rfc-editor.org/rfc/rfc6750"""
+"""Authentication by API key. https://www.rfc-editor.org/rfc/rfc6750"""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from logs.lib.errors import ErrorCode, LogStoreError
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer KEY`, or `?key=KEY` on a POST with a key that may only ingest; request.auth is the ApiKey.
 
-    An open store asks nobody and looks at no key; nor does OPTIONS, which browsers send without one.
+    In an open store, and on OPTIONS, which browsers send without a key, no key is read.
     """
 
     def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
-        """Raises LogStoreError for a key that is not a live one, or that must not come in a URL."""
+        """Return the request's ApiKey, None where it has no key.
+
+        Raises LogStoreError for a key that is not a live one, or that must not come in a URL.
+        """
         if settings.LOGSTORE_AUTH == "open" or request.method == "OPTIONS":
             return None
         in_header = _key_in_header(request)

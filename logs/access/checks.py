@@ -14,7 +14,7 @@ from logs.lib.database import is_made
 
 @register(Tags.security)
 def check_that_there_is_a_key(**kwargs: Any) -> list[CheckMessage]:
-    """Warn of a store that asks for API keys, and has made none. Silent while the database is away."""
+    """Warn about a store that requires API keys and has none. Say nothing while the database is away."""
     if settings.DEBUG or settings.LOGSTORE_AUTH != "keys" or _has_a_key():
         return []
     return [

@@ -37,11 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 def issue(key: ApiKey) -> str:
-    """Give a new ApiKey its prefix and digest, save it, and return the key's text: nobody can ever read it again."""
-    key.prefix = f"ls_{secrets.token_hex(6)}"
+    """Give an ApiKey a new secret, and a new one its prefix too; save it, and return the text of the key.
+
+    Nobody can ever read the text again. One that the key had before is refused from then on.
+    """
+    key.prefix = key.prefix or f"ls_{secrets.token_hex(6)}"
     text = f"{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key.digest = _digest(text)
-    key.save(force_insert=True)
+    key.save()
     return text
 
 
@@ -64,7 +67,7 @@ def find(text: str) -> ApiKey | None:
 
 
 def revoke(keys: QuerySet[ApiKey]) -> int:
-    """Revoke those of some keys that are not, and return how many.
+    """Revoke the keys that are not revoked yet, and return how many those are.
 
     This process refuses them from now on, any other REMEMBERED_SECONDS later at the latest.
     """
@@ -74,7 +77,10 @@ def revoke(keys: QuerySet[ApiKey]) -> int:
 
 
 def note_use(key: ApiKey) -> None:
-    """Write that the key was used, once a minute at the most; waits for nobody, and does without where it can't."""
+    """Save the time at which a key was used, once a minute at the most.
+
+    Never waits for a lock: where it would have to, and where the database can't be written to, the use is not saved.
+    """
     now = timezone.now()
     if key.last_used is not None and now - key.last_used < USE_NOTED_EVERY:
         return
@@ -94,7 +100,7 @@ def note_use(key: ApiKey) -> None:
 
 @contextmanager
 def _without_waiting() -> Iterator[None]:
-    """SQLite has one writer at a time: give up at once where there is one. PostgreSQL skips the locked row."""
+    """Make SQLite give up at once where another writer is at work. On PostgreSQL a locked row is skipped."""
     if connection.vendor != "sqlite":
         yield
         return

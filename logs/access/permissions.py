@@ -23,7 +23,7 @@ class HasScope(BasePermission):
     """Lets a key do what its scope says; in an open store, and for OPTIONS, everybody."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Raises LogStoreError for a request without a key, or with one of another scope."""
+        """Return True. Raises LogStoreError for a request without a key, or with one of another scope."""
         if settings.LOGSTORE_AUTH == "open" or request.method == "OPTIONS":
             return True
         if not isinstance(request.auth, ApiKey):

@@ -1,4 +1,4 @@
-"""What Insights shows of a range of days: the rows of each chart, and the sentence that sums them up."""
+"""The data of the charts of Insights: the rows of each one, and the sentence that sums them up."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from django.urls import reverse
 from logs.lib.text import count_of
 from logs.models import ActionType
 from logs.store import counts
-from logs.store.counts import CELL_SIZE, CellRow
+from logs.store.counts import CELL_SIZE
 from logs.store.days import Days, start_of
+from logs.store.rows import CellRow
 
 MAX_FLOWS = 30
 MAX_NAMES = 20
@@ -29,7 +30,7 @@ _OUTLIERS = 0.005
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
+    """What charts are to show: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
 
     days: Days
     user_id: str | None = None
@@ -71,7 +72,7 @@ class Chart:
 
 
 def totals(question: Question) -> Chart:
-    """The number of actions, in all and by type, and of users, each with its change from as many days before."""
+    """Return the number of actions, in all and by type, and of users, each with its change from as many days before."""
     now, before = _metrics(question, question.days), _metrics(question, question.days.before)
     rows = [[name, value, before[name], _change(value, before[name])] for name, value in now.items()]
     links = {ActionType(name).plural: question.link(types=[name]) for name in question.types}
@@ -86,7 +87,7 @@ def totals(question: Question) -> Chart:
 
 
 def activity(question: Question) -> Chart:
-    """Actions over time by type, by hour, day or week."""
+    """Return the actions over time by type, by hour, day or week."""
     unit, step = _unit(len(question.days))
     buckets: dict[datetime, Counter[str]] = {}
     start, end = question.days.bounds
@@ -115,7 +116,7 @@ def activity(question: Question) -> Chart:
 
 
 def clicks(question: Question) -> Chart:
-    """Where users clicked, in squares; on one page only where the question names one."""
+    """Return where users clicked, in squares: on the question's page, or on all pages where it names none."""
     if ActionType.CLICK not in question.types:
         return _not_selected(ActionType.CLICK)
     found = counts.clicks(question.days, question.user_id, question.page, MAX_PAGES_OFFERED, _MAX_CELLS_READ)
@@ -151,7 +152,7 @@ def clicks(question: Question) -> Chart:
 
 
 def flow(question: Question) -> Chart:
-    """The paths from page to page that users took most often."""
+    """Return the paths from page to page that users took most often."""
     if ActionType.NAVIGATE not in question.types:
         return _not_selected(ActionType.NAVIGATE)
     rows = counts.flows(question.days, question.user_id, MAX_FLOWS)
@@ -164,7 +165,7 @@ def flow(question: Question) -> Chart:
 
 
 def views(question: Question) -> Chart:
-    """The IDs that were viewed most often."""
+    """Return the IDs that were viewed most often."""
     if ActionType.VIEW not in question.types:
         return _not_selected(ActionType.VIEW)
     rows = counts.top_views(question.days, question.user_id, MAX_NAMES)
@@ -176,7 +177,7 @@ def views(question: Question) -> Chart:
 
 
 def users(question: Question) -> Chart:
-    """The users with the most actions."""
+    """Return the users with the most actions."""
     rows = counts.top_users(question.days, question.types, question.user_id, MAX_NAMES)
     summary = "No users in this period."
     if rows:

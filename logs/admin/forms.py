@@ -1,4 +1,4 @@
-"""What may be asked of the admin's lists and of Insights: all of it is in the URL, so that a view can be shared."""
+"""The forms of the admin's lists and of Insights: all fields are in the URL, so that a view can be shared."""
 
 from __future__ import annotations
 

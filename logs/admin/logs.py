@@ -79,7 +79,6 @@ class LogAdmin(ReadOnlyAdmin):
             request,
             "Log",
             log=log,
-            counts=[(action_type, getattr(log, action_type.counter)) for action_type in ActionType],
             span=duration(log.last_time - log.first_time),
             page=page,
             timeline=timeline,
@@ -103,7 +102,7 @@ class LogAdmin(ReadOnlyAdmin):
         return self._confirmation(request, log, "Delete log", PurgeCounts(1, log.action_count), is_whole_user=False)
 
     def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
-        """Ask, and then delete everything that is stored of the user of a log."""
+        """Ask for confirmation, then delete everything that is stored about the user of a log."""
         self.require("view_log", "erase_user", request=request)
         log = self._log(request, str(log_id))
         if request.method == "POST":

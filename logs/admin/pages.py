@@ -1,4 +1,4 @@
-"""Pages by key: the rows after or before one row, as fast at the end of a large table as at its beginning."""
+"""Keyset pagination: the rows after or before one row, as fast at the end of a large table as at its beginning."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _read(name: str, value: object) -> Any:
 
 
 def _beyond(keys: Sequence[str], names: Sequence[str], position: Sequence[Any]) -> Q:
-    """(a, b) > (x, y), spelled so that an index on a serves it: a >= x AND (a > x OR b > y)."""
+    """Return (a, b) > (x, y), spelled so that an index on a serves it: a >= x AND (a > x OR b > y)."""
     name, value = names[0], position[0]
     lookup = "lt" if keys[0].startswith("-") else "gt"
     if len(keys) == 1:

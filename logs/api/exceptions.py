@@ -29,7 +29,7 @@ def error_response(
     """Return the contract's error body.
 
     detail: a sentence for people, the code's own where there is none.
-    violations: in document order; the first MAX_VIOLATIONS of them are told.
+    violations: in document order; the answer lists the first MAX_VIOLATIONS of them.
     headers: beside WWW-Authenticate, which every 401 has, and Retry-After, which every STORE_UNAVAILABLE has.
     """
     metrics.REFUSALS.labels(code.name).inc()
@@ -120,7 +120,7 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Answer an exception that nothing else answered, of which only the log tells: Django's handler500."""
+    """Answer an exception that nothing else answered; only the log says what it was: Django's handler500."""
     error = sys.exc_info()[1]
     answer = answer_exception(error) if isinstance(error, Exception) else None
     if answer is None and isinstance(error, DatabaseError):

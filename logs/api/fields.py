@@ -18,7 +18,10 @@ from logs.models import ActionType
 
 
 def detail_of(code: ErrorCode, text: str = "") -> ErrorDetail:
-    """Return a code of the contract as one of DRF's errors. text: what to say instead of the code's own sentence."""
+    """Return a code of the contract as one of DRF's errors.
+
+    text: what to say instead of the code's own sentence.
+    """
     return ErrorDetail(text or code.sentence, code.name)
 
 

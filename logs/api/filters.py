@@ -68,7 +68,7 @@ class ActionFilter(django_filters.FilterSet):
     @classmethod
     @functools.cache
     def form_class(cls) -> type[forms.Form]:
-        """The form that checks the filters' values; django-filter makes the same one again for every request."""
+        """Return the form that checks the filters' values; django-filter itself would make it for each request."""
         fields = {name: declared.field for name, declared in cls.get_filters().items()}  # type: ignore[no-untyped-call]
         return type(f"{cls.__name__}Form", (forms.Form,), fields)
 

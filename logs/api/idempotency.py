@@ -25,14 +25,19 @@ _is_key = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}").fullmatch
 
 @dataclass(frozen=True)
 class IdempotencyToken:
-    """What tells a repeat: the key, whose it is, and the SHA-256 of the decompressed body in hexadecimal."""
+    """What makes a repeat of a batch known.
+
+    owner: the id of the API key that sent it, "" in an open store.
+    key: the text of the header.
+    body_digest: the SHA-256 of the decompressed body, in hexadecimal.
+    """
 
     owner: str
     key: str
     body_digest: str
 
     def remember(self, action_count: int) -> int | None:
-        """Remember a new key within the batch's transaction and return None; otherwise as recall.
+        """Remember a new key within the batch's transaction and return None; return what recall() does for a known one.
 
         Waits for a transaction that is about to remember the same key. Forgets a few keys that are old enough.
         """

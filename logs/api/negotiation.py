@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
@@ -33,19 +32,19 @@ class ContentNegotiation(BaseContentNegotiation):
         """
         choice = list(renderers)
         if not request.META.get("QUERY_STRING") and request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
-            # As most programs ask: spared what is looked at below.
+            # Most programs ask like this: what follows would take longer than the choice is worth.
             return choice[0], choice[0].media_type
         wanted = request.query_params.get("format")
         chosen = next((renderer for renderer in choice if renderer.format == wanted), None)
         if chosen is None:
-            preferred = _preferred_type(request._request, [renderer.media_type for renderer in choice])
+            preferred = _preferred_type(request, [renderer.media_type for renderer in choice])
             chosen = next((renderer for renderer in choice if renderer.media_type == preferred), None)
         if chosen is None:
             raise NotAcceptable(available_renderers=choice)
         return chosen, chosen.media_type
 
 
-def _preferred_type(request: HttpRequest, media_types: Sequence[str]) -> str | None:
+def _preferred_type(request: Request, media_types: Sequence[str]) -> str | None:
     try:
         accepted_types = request.accepted_types
     except ValueError:

@@ -1,4 +1,4 @@
-"""The fast way through a batch in which everything is as usual: its JSON is decoded into typed objects at once."""
+"""The fast way through a batch that is valid and plain: its JSON is decoded into typed objects at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from logs.lib.jsontext import BLANK
 from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
 from logs.lib.times import time_parser
 from logs.models import ActionType
-from logs.store.append import ActionRow, LogRow
+from logs.store.rows import ActionRow, LogRow
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_LENGTH)]
@@ -24,7 +24,7 @@ _Location = Annotated[int, msgspec.Meta(ge=-(2**52), le=2**52)] | Annotated[floa
 
 
 class _Action(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    # Looked at in detail afterwards; so long at least that no body holds more actions than it would of valid ones.
+    # Parsed afterwards. The minimum keeps a body from holding more actions than it could hold valid ones.
     time: Annotated[str, msgspec.Meta(min_length=20)]
     type: Literal["CLICK", "VIEW", "NAVIGATE"]
     properties: msgspec.Raw
@@ -75,7 +75,7 @@ def read_plain(content: bytes, is_ndjson: bool, other_properties: OtherPropertie
     What is taken here the serializers take, too, and with the same result: a test holds both against each other.
     """
     try:
-        # In strings that it skips, the decoder below looks at no bytes.
+        # The decoder below does not check the bytes of strings that it skips.
         jsontext.check_utf8(content)
         lines = _find_lines(content) if is_ndjson else [content]
         # Not decode_lines(), which takes a log on two lines, and two on one.
@@ -127,7 +127,7 @@ def _plain_all(action_type: str, texts: list[msgspec.Raw], other_properties: Oth
 
 
 def _plain(action_type: str, texts: list[msgspec.Raw]) -> list[str] | None:
-    """Return the compact texts of properties that hold just the members that their type asks for, otherwise None."""
+    """Return the compact texts of properties that hold just the members that their type needs, otherwise None."""
     joined = b"[" + b",".join(texts) + b"]"
     # An escape may hide a forbidden character, and an exponent may be out of range though the number is zero.
     if b"\\" in joined or (action_type == ActionType.CLICK and (b"e" in joined or b"E" in joined)):

@@ -71,16 +71,16 @@ class LogQuery:
         return repr([self._chosen, self.limit, self.order, self._rest])
 
     def page(self) -> Page:
-        """The logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
+        """Return the logs of the answer: the next `limit` with a matching action, without limit all behind the cursor."""
         return find_page(self._actions, self._logs(), self.order is Order.NEWEST, self.limit)
 
     def actions(self, page: Page | None = None) -> ActionQuerySet:
-        """The matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
+        """Return the matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
         ids = self._rest if page is None else page.ids
         return self._actions.in_log_order(self.order is Order.NEWEST, ids.on("log__id"))
 
     def short_records(self, most: int) -> list[WireRecord] | None:
-        """All matching actions in the order of the answer, or None if they are more than `most` or come in pages."""
+        """Return all matching actions in the order of the answer; None if they are more than `most` or come in pages."""
         if self.limit is not None or self._rest != IdRange():
             return None
         chosen = {name: value for name, value in self._chosen.items() if value}
@@ -149,5 +149,5 @@ def _parse_limit(text: str) -> int:
 
 
 def _shown(name: str) -> str:
-    """A parameter's name as an answer can hold it: a lone surrogate stands for a byte that is not UTF-8."""
+    """Return a parameter's name as an answer can hold it: a lone surrogate stands for a byte that is not UTF-8."""
     return name.encode(errors="replace").decode()

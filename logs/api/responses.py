@@ -102,7 +102,7 @@ def _etag(query: LogQuery, renderer: JSONRenderer, content: bytes) -> str:
 
 
 def _is_known(request: HttpRequest | Request, etag: str) -> bool:
-    """Whether If-None-Match names the ETag, compared weakly."""
+    """Return whether If-None-Match names the ETag, compared weakly."""
     given = request.headers.get("If-None-Match")
     if given is None:
         return False

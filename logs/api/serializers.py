@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 from django.db.models import prefetch_related_objects
 from django.utils.functional import SimpleLazyObject
@@ -12,94 +11,23 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.settings import api_settings
 
-from logs.api.bodies import SMALL_BYTES, Body, LazyArray, LazyBatch, Undecodable, why_not_json
-from logs.api.fields import StrictNumber, StrictString, TimeField, TypeField, detail_of, of_type, refusal
+from logs.api.bodies import Body, LazyArray, LazyBatch, Undecodable, why_not_json
+from logs.api.fields import StrictString, TimeField, TypeField, detail_of, of_type, refusal
 from logs.api.plain import read_plain
+from logs.api.properties import PROPERTIES_BY_TYPE, PropertiesField, read_other_properties, read_properties
 from logs.api.violations import Detail, count_errors
-from logs.lib import jsontext
 from logs.lib.errors import ErrorCode
-from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH, MAX_VIOLATIONS
-from logs.models import Action, ActionType, Log
-from logs.store.append import ActionRow, LogRow, Receipt, append
+from logs.lib.limits import MAX_ID_LENGTH, MAX_VIOLATIONS
+from logs.models import Action, Log
+from logs.store.append import Receipt, append
+from logs.store.rows import ActionRow, LogRow
+
+Row = TypeVar("Row")
 
 # Where DRF puts an error that is about no member of an object, but about all of it.
 _WHOLE = api_settings.NON_FIELD_ERRORS_KEY
-# SQLite takes so many parameters as Django believes it to: 999.
+# Two parameters each, of which Django gives SQLite 999 in a query.
 _LOGS_AT_ONCE = 450
-
-
-class ClickProperties(serializers.Serializer[Any]):
-    """What the properties of a CLICK must hold."""
-
-    locationX = StrictNumber(missing=ErrorCode.MISSING_LOCATION_X_VALUE, invalid=ErrorCode.INVALID_LOCATION_X_VALUE)
-    locationY = StrictNumber(missing=ErrorCode.MISSING_LOCATION_Y_VALUE, invalid=ErrorCode.INVALID_LOCATION_Y_VALUE)
-
-
-class ViewProperties(serializers.Serializer[Any]):
-    """What the properties of a VIEW must hold."""
-
-    viewedId = StrictString(
-        missing=ErrorCode.MISSING_VIEWEDID_VALUE, invalid=ErrorCode.INVALID_VIEWEDID_VALUE, max_length=MAX_TEXT_LENGTH
-    )
-
-
-class NavigateProperties(serializers.Serializer[Any]):
-    """What the properties of a NAVIGATE must hold."""
-
-    pageFrom = StrictString(
-        missing=ErrorCode.MISSING_PAGEFROM_VALUE, invalid=ErrorCode.INVALID_PAGEFROM_VALUE, max_length=MAX_TEXT_LENGTH
-    )
-    pageTo = StrictString(
-        missing=ErrorCode.MISSING_PAGETO_VALUE, invalid=ErrorCode.INVALID_PAGETO_VALUE, max_length=MAX_TEXT_LENGTH
-    )
-
-
-PROPERTIES_BY_TYPE: dict[str, type[serializers.Serializer[Any]]] = {
-    ActionType.CLICK: ClickProperties,
-    ActionType.VIEW: ViewProperties,
-    ActionType.NAVIGATE: NavigateProperties,
-}
-_fields_by_type = {action_type: dict(properties().fields) for action_type, properties in PROPERTIES_BY_TYPE.items()}
-
-
-def read_properties(action_type: str, properties: object) -> str:
-    """Return the JSON text of an action's properties, compact and with each number as it came.
-
-    action_type: one of ActionType. properties: a decoded JSON value.
-    Raises ValidationError with DRF's nested errors: both members of a pair, otherwise the first rule that is broken.
-    """
-    if not isinstance(properties, dict):
-        raise refusal(of_type(properties, ErrorCode.INVALID_PROPERTIES))
-    try:
-        text = jsontext.encode(properties)
-    except (TypeError, ValueError, RecursionError):
-        # A value of Python's that JSON has no text for.
-        raise refusal(ErrorCode.INVALID_PROPERTIES) from None
-    if _is_too_large(text):
-        raise refusal(ErrorCode.INVALID_PROPERTIES)
-    errors: dict[str, Detail] = {}
-    for name, field in _fields_by_type[action_type].items():
-        try:
-            field.run_validation(properties.get(name))
-        except ValidationError as error:
-            errors[name] = error.detail
-    if errors:
-        raise ValidationError(errors)
-    # What looks like U+0000 in the text may be an escaped backslash before a u: then no place is found.
-    if "\\u0000" in text or jsontext.has_forbidden_character(text):
-        for place in jsontext.forbidden_places(properties):
-            detail: Detail = [detail_of(ErrorCode.INVALID_CHARACTER)]
-            for token in reversed(place):
-                detail = {token: detail}
-            raise ValidationError(detail)
-    return text
-
-
-class PropertiesField(serializers.DictField):
-    """The properties of an action: checked by its type, in ActionSerializer; given back as a dict."""
-
-    def to_representation(self, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
 
 
 class ValidAction(TypedDict):
@@ -121,17 +49,9 @@ class ActionListSerializer(serializers.ListSerializer[Any]):
             raise refusal(ErrorCode.MISSING_ACTIONS)
         if not isinstance(data, list | LazyArray):
             raise refusal(of_type(data, ErrorCode.INVALID_ACTIONS))
-        rows, errors, found = [], _Errors(), 0
-        for index, action in enumerate(data):
-            try:
-                rows.append(ActionRow(**self.child.run_validation(action)))
-            except ValidationError as error:
-                errors.add(index, error.detail)
-                found += count_errors(error.detail)
-                if found >= MAX_VIOLATIONS:
-                    break
+        rows, errors = _read_each(enumerate(data), lambda action: ActionRow(**self.child.run_validation(action)))
         if errors:
-            raise ValidationError(errors.as_list())
+            raise ValidationError(_as_list(errors))
         if not rows:
             raise refusal(ErrorCode.MISSING_ACTIONS)
         return rows
@@ -189,7 +109,7 @@ class LogListSerializer(serializers.ListSerializer[Log]):
     """
 
     child: serializers.Field[Any, Any, Any, Any]
-    # What save() did, once it has.
+    # What save() stored; there is none before.
     receipt: Receipt
 
     def run_validation(self, data: Any = serializers.empty) -> list[LogRow]:
@@ -210,21 +130,11 @@ class LogListSerializer(serializers.ListSerializer[Log]):
             raise _of_batch(ErrorCode.NO_LOGS_PROVIDED)
         if not isinstance(data, list | LazyBatch):
             raise _of_batch(of_type(data, ErrorCode.INVALID_BODY))
-        return self._read(data if isinstance(data, LazyBatch) else enumerate(data), is_list=isinstance(data, list))
-
-    def _read(self, logs: Iterable[tuple[int, Any]], is_list: bool) -> list[LogRow]:
-        rows, errors, found = [], _Errors(), 0
-        for index, log in logs:
-            try:
-                rows.append(self.child.run_validation(log))
-            except ValidationError as error:
-                errors.add(index, error.detail)
-                found += count_errors(error.detail)
-                if found >= MAX_VIOLATIONS:
-                    break
+        is_lazy = isinstance(data, LazyBatch)
+        rows, errors = _read_each(data if is_lazy else enumerate(data), self.child.run_validation)
         if errors:
             # By their index where a list would be as long as the body.
-            raise ValidationError(errors.as_list()) if is_list else ValidationError(errors.by_index)
+            raise ValidationError(errors if is_lazy else _as_list(errors))
         if not rows:
             raise _of_batch(ErrorCode.NO_LOGS_PROVIDED)
         return rows
@@ -292,21 +202,31 @@ class LogSerializer(serializers.Serializer[Log]):
         return _stored([validated_data])[0]
 
 
-class _Errors:
-    """Errors by index."""
+def _read_each(values: Iterable[tuple[int, Any]], read: Callable[[Any], Row]) -> tuple[list[Row], dict[Any, Detail]]:
+    """Return the row of each value, and the errors of those that have none, by their index.
 
-    def __init__(self) -> None:
-        self.by_index: dict[Any, Any] = {}
+    values: pairs of an index and a decoded JSON value.
+    read: returns the row of a value, or raises ValidationError.
 
-    def __bool__(self) -> bool:
-        return bool(self.by_index)
+    Ends with the value in which the number of errors reaches MAX_VIOLATIONS.
+    """
+    rows: list[Row] = []
+    errors: dict[Any, Detail] = {}
+    found = 0
+    for index, value in values:
+        try:
+            rows.append(read(value))
+        except ValidationError as error:
+            errors[index] = error.detail
+            found += count_errors(error.detail)
+            if found >= MAX_VIOLATIONS:
+                break
+    return rows, errors
 
-    def add(self, index: int, detail: Any) -> None:
-        self.by_index[index] = detail
 
-    def as_list(self) -> list[Any]:
-        """The errors as a list, with {} for what is right, up to the last error."""
-        return [self.by_index.get(index, {}) for index in range(max(self.by_index) + 1)]
+def _as_list(errors: dict[Any, Detail]) -> list[Detail]:
+    """Return errors by index as DRF has them in a list: with {} for what is right, up to the last error."""
+    return [errors.get(index, {}) for index in range(max(errors) + 1)]
 
 
 def _of_batch(code: ErrorCode, text: str = "") -> ValidationError:
@@ -323,16 +243,3 @@ def _stored(batch: Sequence[LogRow]) -> list[Log]:
         logs = Log.objects.filter(user_id__in=set(users), session_id__in=set(sessions))
         found |= {(log.user_id, log.session_id): log for log in logs}
     return [found[key] for key in keys]
-
-
-def read_other_properties(action_type: str, text: bytes) -> str:
-    """Return what read_properties() does of properties that are still a JSON text. Raises ValueError for no JSON."""
-    if len(text) > SMALL_BYTES:
-        # Its values may take many times as much memory: it is looked at as a text.
-        raise refusal(ErrorCode.INVALID_PROPERTIES)
-    return read_properties(action_type, jsontext.decode(text.decode()))
-
-
-def _is_too_large(text: str) -> bool:
-    # Four bytes a character at the most: short texts need no second look.
-    return len(text) > MAX_PROPERTIES_BYTES // 4 and len(text.encode(errors="surrogatepass")) > MAX_PROPERTIES_BYTES

@@ -23,7 +23,7 @@ _UNAVAILABLE_CODES = {
 
 
 def is_made() -> bool:
-    """Whether there may be a database to look into: SQLite makes a file that is not there by the look."""
+    """Return whether the database may exist. To ask SQLite itself would create the file."""
     return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).exists()
 
 
@@ -38,7 +38,7 @@ def encoding() -> str:
 
 
 def is_unavailable(error: Error) -> bool:
-    """Whether a database error says that the database is away, full, read-only or too busy, not that we are wrong."""
+    """Return whether an error says that the database is away, full, read-only or too busy, not that we are wrong."""
     if isinstance(error, OperationalError | InterfaceError):
         return True
     code = sqlstate(error)
@@ -46,7 +46,7 @@ def is_unavailable(error: Error) -> bool:
 
 
 def is_broken_connection(error: Error) -> bool:
-    """Whether the connection ended, so that the outcome of what was running is not known.
+    """Return whether the connection ended, so that the outcome of what was running is not known.
 
     Without a code nobody heard from the server; a server that is told to stop says so with a 57P01.
     """
@@ -55,12 +55,12 @@ def is_broken_connection(error: Error) -> bool:
 
 
 def is_about_nul(error: ValueError) -> bool:
-    """Whether psycopg2 refused a text that holds U+0000, such as one from a cookie, before PostgreSQL could see it."""
+    """Return whether psycopg2 refused a text that holds U+0000, such as one from a cookie."""
     return "NUL (0x00)" in str(error)
 
 
 def kind_of(error: Error) -> str:
-    """The name of an error for a log line: its own text may quote data."""
+    """Return the name of an error for a log line: its own text may quote data."""
     return type(error.__cause__ or error).__name__
 
 
@@ -74,7 +74,7 @@ _prepared: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
-    """Whether something else stands in for PostgreSQL: it then made up the process id that it greeted us with."""
+    """Return whether a pooler stands between: it has announced another process id than PostgreSQL's."""
     raw = connection.connection
     if raw not in _pooled:
         with connection.cursor() as cursor:
@@ -84,7 +84,7 @@ def is_pooled(connection: BaseDatabaseWrapper) -> bool:
 
 
 def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[Any]) -> None:
-    """Execute a statement that PostgreSQL keeps prepared for the connection; a pooler lends another one each time.
+    """Execute a statement that PostgreSQL keeps prepared for the connection, unless a pooler stands between.
 
     statement: with a %s for each parameter, whose type it says: `SELECT %s::bigint`.
     """

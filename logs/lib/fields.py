@@ -1,4 +1,4 @@
-"""A model field for JSON kept as it was written, and the type of one of its members inside the database."""
+"""Fields, functions and lookups for models: JSON kept as it was written, JSON of the wire, texts by their beginning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import StartsWith
 from django.db.models.sql.compiler import SQLCompiler
 
-# What PostgreSQL and SQLite call the two types that the store asks about.
+# The names that PostgreSQL and SQLite have for the two types that constraints check.
 JSON_NUMBER = ("number", "integer", "real")
 JSON_STRING = ("string", "text")
 
@@ -72,7 +72,7 @@ class WireAction(models.Func):
 
 
 class JSONMemberType(models.Func):
-    """What the database calls the JSON type of a member, "" where there is no such member."""
+    """The database's name for the JSON type of a member, "" where there is no such member."""
 
     output_field = models.CharField()
     arity = 2

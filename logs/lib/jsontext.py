@@ -165,7 +165,7 @@ def members(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def has_forbidden_escape(text: bytes) -> bool:
-    """Whether a JSON text that check() has passed holds an escape of U+0000, as has_forbidden_character() of a value.
+    """Return whether a JSON text that check() has passed holds an escape of U+0000, in any of its strings.
 
     text: of without_lone_surrogates(), so that there is no other forbidden one.
     """
@@ -197,7 +197,7 @@ def encode(value: JSONValue) -> str:
 
 
 def has_forbidden_character(text: str) -> bool:
-    """Whether a string holds U+0000 or a lone surrogate, which no database can keep."""
+    """Return whether a string holds U+0000 or a lone surrogate, which no database can keep."""
     return _find_forbidden(text) is not None
 
 

@@ -93,7 +93,7 @@ def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 
 def needs_limits() -> bool:
-    """Whether a transaction must be limited by itself: on a pooler's connection, in a process that serves."""
+    """Return whether a transaction must be limited by itself: on a pooler's connection, in a process that serves."""
     if connection.vendor != "postgresql":
         return False
     connection.ensure_connection()

@@ -1,4 +1,4 @@
-"""What every maintenance command does alike: its exit codes, its way to stop, its progress and its times."""
+"""The base of every maintenance command: exit codes, interrupts, progress, and types of arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 class MaintenanceCommand(BaseCommand):
     """A command that ends with one clear line and a telling exit code, whatever stops it.
 
-    help, examples: shown by --help as they are laid out. if_interrupted: what to do after Ctrl-C or SIGTERM.
+    help, examples: shown by --help as they are laid out.
+    if_interrupted: what to do after Ctrl-C or SIGTERM.
     """
 
     examples = ""

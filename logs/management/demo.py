@@ -15,7 +15,12 @@ _MEAN_ACTIONS = 20
 
 
 class _Page(NamedTuple):
-    """next: the pages one goes on to, with weights. items: how many things it shows. buttons: where its buttons are."""
+    """A page of the made-up site.
+
+    next: the pages that users go on to, with weights.
+    items: how many things it shows.
+    buttons: where its buttons are, in pixels.
+    """
 
     next: dict[str, int]
     items: int
@@ -107,7 +112,7 @@ def _walk(random: Random, time: datetime, count: int) -> Iterator[_Step]:
             yield _Step(time, "NAVIGATE", {"pageFrom": name, "pageTo": going})
             name = going
         elif step < 0.5 and page.items:
-            # The first of a list are looked at most.
+            # The first of a list are viewed most.
             item = int(page.items * random.random() ** 2)
             yield _Step(time, "VIEW", {"viewedId": f"{name}-{item:03}"})
         else:

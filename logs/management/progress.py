@@ -17,7 +17,10 @@ tqdm.monitor_interval = 0
 class Progress:
     """A count that rises towards a total, shown with its rate and the time left.
 
-    label: the words in front. unit: what is counted; "B" is bytes. total: None where nobody knows it.
+    stream: where it is shown.
+    label: the words in front.
+    unit: what is counted; "B" is bytes.
+    total: None where it is not known.
     """
 
     def __init__(self, stream: TextIO, label: str, unit: str, total: int | None = None) -> None:
@@ -52,7 +55,7 @@ class Progress:
         self._shown = time.monotonic()
         line = tqdm.format_meter(
             self.count,
-            # 0 is what nobody knows, too.
+            # 0 stands for a total that is not known.
             self._total or 0,
             self._shown - self._started,
             # Without columns there is no bar, only the numbers.

@@ -46,7 +46,10 @@ class LogKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, with its place. repairable: the log, where repair() may put it right."""
+    """Something that is wrong, with its place.
+
+    repairable: the log, where repair() may put it right; otherwise None.
+    """
 
     place: str
     what: str

@@ -10,8 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Protocol
 
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
@@ -20,25 +19,10 @@ from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.transactions import limit_transaction, needs_limits, retried
 from logs.store import writing
+from logs.store.rows import ActionRow, LogRow
 
 # A group ends with the batch that makes it this long.
 MAX_GROUP_ACTIONS = 5_000
-
-
-class ActionRow(NamedTuple):
-    """A validated action; time is in UTC, properties is JSON text."""
-
-    time: datetime
-    type: str
-    properties: str
-
-
-class LogRow(TypedDict):
-    """A validated log, its actions in the order received."""
-
-    user_id: str
-    session_id: str
-    actions: list[ActionRow]
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,7 @@ UNKNOWN_OUTCOME = (
 
 
 class Token(Protocol):
-    """What tells a batch that came before: an idempotency key, or a chunk of an import."""
+    """What makes a batch known that came before: an idempotency key, or a chunk of an import."""
 
     def remember(self, action_count: int) -> int | None:
         """Remember a new batch within its transaction and return None; otherwise return how many actions it stored."""
@@ -136,7 +120,7 @@ class _Queue:
                 count += group[-1].count
 
     def _leave(self, pending: _Pending, is_writer: bool) -> None:
-        """Let the next one write, where it was this one's turn."""
+        """Hand the turn to write on to the next batch, where it was this one's."""
         with self._lock:
             if pending in self._waiting:
                 # Its thread was interrupted while it waited, perhaps just when its turn came.
@@ -207,7 +191,7 @@ def _needs_transaction(group: Sequence[_Pending]) -> bool:
 
 
 def _is_new(pending: _Pending) -> bool:
-    """Remember a batch by its token; False, with its receipt or error, for one that came before."""
+    """Remember a batch by its token; return False, and set its receipt or error, for one that came before."""
     if pending.token is None:
         return True
     try:

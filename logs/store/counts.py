@@ -18,53 +18,12 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from logs.models import ActionType, RollupKind
 from logs.store.days import Days
+from logs.store.rows import ActivityRow, CellRow, Clicks, FlowRow, NameRow
 
 # Clicks are counted in squares of so many pixels.
 CELL_SIZE = 20
 # How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
 LOOK_BACK = timedelta(hours=6)
-
-
-class ActivityRow(NamedTuple):
-    """How many actions of a type an hour of a day had."""
-
-    day: date
-    hour: int
-    type: ActionType
-    total: int
-
-
-class FlowRow(NamedTuple):
-    """How often users went from one page to another."""
-
-    page_from: str
-    page_to: str
-    total: int
-
-
-class NameRow(NamedTuple):
-    """How often a name came up: an ID that was viewed, a user or a page."""
-
-    name: str
-    total: int
-
-
-class CellRow(NamedTuple):
-    """How many clicks a square had; x and y are counted in squares, not in pixels."""
-
-    x: int
-    y: int
-    total: int
-
-
-class Clicks(NamedTuple):
-    """The pages and the squares with the most clicks, most first.
-
-    The page "" stands for the clicks before a session's first navigation.
-    """
-
-    pages: list[NameRow]
-    cells: list[CellRow]
 
 
 def activity(days: Days, types: Sequence[str], user_id: str | None = None) -> list[ActivityRow]:
@@ -235,7 +194,7 @@ def _as_date(value: date | str) -> date:
 
 
 def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
-    """SQL for the rollups of the days that are over, and the counts of the rest; of one user, for the counts alone."""
+    """Return SQL for the rollups of the days that are over and the counts of the rest; for one user only for counts."""
     if user_id is not None:
         return _select(kind, days, user_id)
     over, rest = days.split()
@@ -248,7 +207,7 @@ def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[
 
 
 def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
-    """SQL that counts the actions of some days, of one user or of everybody, as the rollups of a kind."""
+    """Return SQL that counts the actions of some days, of one user or of everybody, as the rollups of a kind."""
     start, end = days.bounds
     look_back = start - min(LOOK_BACK, start - datetime.min.replace(tzinfo=UTC))
     adapt = connection.ops.adapt_datetimefield_value
@@ -266,7 +225,7 @@ def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, lis
 
 
 def _cell(type_column: str, properties_column: str, member: str) -> str:
-    """SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
+    """Return SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
     text = f"({properties_column} ->> '{member}')"
     if connection.vendor != "postgresql":
         return f"(CASE WHEN {type_column} = 'CLICK' THEN CAST(floor({text} / {CELL_SIZE}.0) AS INTEGER) END)"

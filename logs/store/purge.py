@@ -15,12 +15,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum, Value
 from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
 from logs.lib.database import values_table
-from logs.models import Action, ActionType, IdempotencyKey, Log
+from logs.models import ACTION_COUNT, Action, ActionType, IdempotencyKey, Log
 from logs.store import rollups
 
 BATCH_ACTIONS = 5000
@@ -42,7 +42,9 @@ class PurgeCounts:
 class Selection:
     """What to delete: actions before a time, actions of some users; with both, only what meets both.
 
-    before: exclusive. users: none means everybody's. log_id: of one log of theirs alone.
+    before: exclusive; None is any time.
+    users: none means everybody's.
+    log_id: of this log of theirs alone; None is all of them.
     """
 
     before: datetime | None = None
@@ -58,15 +60,15 @@ class Selection:
         return Action.objects.filter(self._of_users("log_id"), Q() if self.before is None else Q(time__lt=self.before))
 
     def logs(self) -> QuerySet[Log]:
-        """The logs with an action that is to be deleted; without a time also those with none."""
+        """Return the logs with an action that is to be deleted; without a time also those with none."""
         return Log.objects.filter(self._of_users("id"), Q() if self.before is None else Q(first_time__lt=self.before))
 
     def whole_logs(self) -> QuerySet[Log]:
-        """The logs with no other action, which go too."""
+        """Return the logs with no other action, which go too."""
         return Log.objects.filter(self._of_users("id"), Q() if self.before is None else Q(last_time__lt=self.before))
 
     def history(self) -> QuerySet[LogEntry]:
-        """What the admin remembers of the users' logs and actions; nothing unless they are erased.
+        """Return the admin's history of the users' logs and actions; nothing unless they are erased.
 
         An entry names a log as `user / session`, cut at the length of its column.
         """
@@ -82,7 +84,7 @@ class Selection:
         return entries
 
     def idempotency_keys(self) -> QuerySet[IdempotencyKey]:
-        """The keys whose text holds a user's id, as a client may have made them; nothing unless users are erased."""
+        """Return the keys whose text holds a user's id, as clients may make them; nothing unless users are erased."""
         if not self.is_erasure:
             return IdempotencyKey.objects.none()
         keys = IdempotencyKey.objects.none()
@@ -92,9 +94,8 @@ class Selection:
         return keys
 
     def counts(self) -> PurgeCounts:
-        """What purge() would delete of whole logs, by what the logs say of their actions; only without a time."""
-        actions = F("click_count") + F("view_count") + F("navigate_count")
-        return PurgeCounts(**self.logs().aggregate(logs=Count("id"), actions=Sum(actions, default=0)))
+        """Return what purge() would delete, by the counts that logs keep; only for a selection without a time."""
+        return PurgeCounts(**self.logs().aggregate(logs=Count("id"), actions=Sum(ACTION_COUNT, default=0)))
 
     def _of_users(self, name_of_log_id: str) -> Q:
         of_users = Q(user_id__in=self.users) if self.users else Q()

@@ -39,7 +39,9 @@ class IdRange:
 class Page:
     """A run of logs.
 
-    versions: the id and version of each. last_id: the id of the last log, where others come after it.
+    ids: from the lowest to the highest of its logs.
+    versions: the id and version of each.
+    last_id: the id of the last log, where others come after it; otherwise None.
     """
 
     ids: IdRange

@@ -123,7 +123,7 @@ def _days_changed_by(times: Iterable[datetime]) -> set[date]:
     moments = list(times)
     first, last = (pick(moments).astimezone(UTC) for pick in (min, max))
     if last <= _LAST_LOOKED_BACK_AT and first.date() == last.date() == (last + counts.LOOK_BACK).date():
-        # As of nearly every batch, without a look at each.
+        # Nearly every batch is of one day.
         return {first.date()}
     days = set()
     for moment in moments:
@@ -138,7 +138,7 @@ def _rollups_of(days: Sequence[date]) -> QuerySet[Rollup]:
 
 
 def _lock(days: Sequence[date]) -> None:
-    """Until the transaction ends, be the only one who makes or deletes the rollups of these days, which are in order.
+    """Keep others from making or deleting the rollups of some days, given in order, until the transaction ends.
 
     SQLite's transaction has locked everything already.
     """

@@ -6,19 +6,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from django.db import connection
 
 from logs.lib.database import execute_prepared
 from logs.models import ActionType
 from logs.store import rollups
-
-if TYPE_CHECKING:
-    from logs.store.append import ActionRow
+from logs.store.rows import ActionRow
 
 LogKey: TypeAlias = tuple[str, str]
-ActionsByLog: TypeAlias = "Mapping[LogKey, Sequence[ActionRow]]"
+ActionsByLog: TypeAlias = Mapping[LogKey, Sequence[ActionRow]]
 
 # So many actions go in one statement with their logs. COPY takes less of PostgreSQL's time for an action, but the
 # upsert, the COPY and their transaction are five trips to the server instead of one: they break even at about 1,500.
@@ -32,7 +30,7 @@ _ACTION_COLUMNS = "user_id, log_id, time, type, properties"
 
 
 def fits_one_statement(action_count: int) -> bool:
-    """Whether so many actions can be written by write_at_once()."""
+    """Return whether so many actions can be written by write_at_once()."""
     return connection.vendor == "postgresql" and action_count <= MAX_ACTIONS_IN_STATEMENT
 
 
@@ -109,18 +107,18 @@ def _stale_days(actions: ActionsByLog) -> Sequence[date]:
 
 
 def _sqlite_time(time: datetime) -> str:
-    """An instant as Django keeps it in SQLite: in UTC, a fraction only where there is one."""
+    """Return an instant as Django keeps it in SQLite: in UTC, a fraction only where there is one."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
 
 def _text_array(values: Iterable[str | int]) -> str:
-    """The literal of an array: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
+    """Return the literal of an array: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
     escaped = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(escaped) + '"}'
 
 
 def _plain_array(values: Iterable[str]) -> str:
-    """The literal of an array of values that need no quotes."""
+    """Return the literal of an array of values that need no quotes."""
     return "{" + ",".join(values) + "}"
 
 

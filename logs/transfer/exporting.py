@@ -83,7 +83,8 @@ def export(
 ) -> SnapshotStream:
     """Return the bytes of a file of actions, from one snapshot of the store.
 
-    actions: ordered, and joined with their logs. watch: passes the rows along, say to count them.
+    actions: ordered, and joined with their logs.
+    watch: passes the rows along, say to count them.
     Raises django.db.Error when the database is away: nothing is written before the first rows are read.
     """
     answer = SnapshotStream()

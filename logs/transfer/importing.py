@@ -22,14 +22,16 @@ from rest_framework.exceptions import ValidationError
 
 from logs.api.bodies import Undecodable, why_not_json
 from logs.api.plain import read_plain
-from logs.api.serializers import LogSerializer, read_other_properties
+from logs.api.properties import read_other_properties
+from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
 from logs.lib.errors import Violation
 from logs.lib.jsontext import JSONValue
 from logs.lib.text import count_of
 from logs.models import ImportedChunk, Log
-from logs.store.append import LogRow, append
+from logs.store.append import append
+from logs.store.rows import LogRow
 from logs.transfer.mongodb import from_mongodb
 from logs.transfer.sources import LogText, SourceError
 
@@ -40,7 +42,10 @@ CHUNK_BYTES = 2 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Reject:
-    """A log that may not be stored. value: what its text says, undecoded where that is no JSON."""
+    """A log that may not be stored.
+
+    value: its text, decoded; Undecodable where that is no JSON.
+    """
 
     source: LogText
     value: object
@@ -253,7 +258,7 @@ class _ChunkReader:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Spare the search for reference cycles in what is decoded, which has none; that took a fifth of the time."""
+    """Turn garbage collection off: what is decoded has no reference cycles, and the search took a fifth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

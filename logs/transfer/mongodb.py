@@ -13,7 +13,7 @@ _CLASS = "_cls"
 def from_mongodb(value: JSONValue) -> JSONValue:
     """Return a document without MongoEngine's class names and with plain numbers; any other value as it is.
 
-    A document is told by its `_id` or `_cls`, which no log of the store's own has.
+    A document is recognized by its `_id` or `_cls`, which no log of the store's own has.
     """
     return _plain(value) if isinstance(value, dict) and ("_id" in value or _CLASS in value) else value
 

@@ -54,7 +54,8 @@ class LogText:
 def readable_size(name: str) -> int | None:
     """Return how many bytes a file that can be read has, None for stdin and other files without a size.
 
-    name: a path, or "-" for stdin. Raises OSError for a file that is not there, or may not be read.
+    name: a path, or "-" for stdin.
+    Raises OSError for a file that is not there, or may not be read.
     """
     if name == "-":
         return None
@@ -69,7 +70,8 @@ def readable_size(name: str) -> int | None:
 class Source:
     """A file to read logs from; a context manager that closes it.
 
-    name: a path, or "-" for stdin, which stays open. Raises OSError when it can't be opened.
+    name: a path, or "-" for stdin, which stays open.
+    Raises OSError when it can't be opened.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, with a health check that asks nobody."""
+"""Django's PostgreSQL backend, with a health check that sends no query."""

@@ -11,9 +11,9 @@ _BROKEN = (TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN)
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
-        """Whether the server still holds the other end of the connection.
+        """Return whether the server still holds the other end of the connection.
 
-        Django asks before each request, by a query; that took a twelfth of the time of a short one. A server that has
+        Django sends a query before each request; that took a twelfth of the time of a short one. A server that has
         closed the connection, or is about to, has sent something, while one that waits for a query never does.
         """
         if self.connection is None or self.connection.info.transaction_status in _BROKEN:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from django.conf import settings
@@ -37,14 +36,14 @@ def ref(name: str) -> Schema:
 
 
 def time_schema() -> Schema:
-    """A time as a body or a query may give it."""
+    """Return the schema of a time in a body or a query."""
     if settings.LOGSTORE_ANY_OFFSET:
         return {"type": "string", "format": "date-time", "examples": ["2018-10-18T21:37:28.5Z"]}
     return {"type": "string", "pattern": _EXACT_TIME, "examples": ["2018-10-18T21:37:28-06:00"]}
 
 
 def add_components(result: Schema, **kwargs: Any) -> Schema:
-    """A hook of drf-spectacular's: add to a document the schemas that the operations name."""
+    """Add the schemas that the operations name to a document: a postprocessing hook of drf-spectacular."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
@@ -100,7 +99,7 @@ SECURITY_SCHEMES: dict[str, Schema] = {
 
 
 def _object(serializer: type[serializers.Serializer[Any]], **given: Schema) -> Schema:
-    """The schema of a serializer's fields; those that are given go before those made from the fields."""
+    """Return the schema of a serializer. given: the schemas of some fields, in place of those made from the fields."""
     fields = serializer().fields
     return {
         "type": "object",
@@ -117,10 +116,6 @@ def _field_schema(field: serializers.Field[Any, Any, Any, Any]) -> Schema:
             return {"type": "number", "minimum": field.min_value, "maximum": field.max_value}
         case _:
             raise TypeError(f"no schema for a {type(field).__name__}")
-
-
-def _enum(names: Iterable[str]) -> Schema:
-    return {"type": "string", "enum": list(names)}
 
 
 def _action_name(action_type: str) -> str:

@@ -45,7 +45,7 @@ _OF_AN_UPLOAD = {ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.BODY_TOO_LARGE, Err
 
 
 def without_aliases(endpoints: Sequence[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:
-    """A hook of drf-spectacular's: leave out a URL that is another's without the slash at its end."""
+    """Leave out each URL that is another one without its last slash: a preprocessing hook of drf-spectacular."""
     paths = {path for path, *_ in endpoints}
     return [endpoint for endpoint in endpoints if f"{endpoint[0]}/" not in paths]
 
@@ -131,7 +131,7 @@ def _query(name: str, schema: Schema, description: str) -> OpenApiParameter:
 
 
 def _or_empty(schema: Schema) -> Schema:
-    """A value that means something, or an empty one, which means that there is none."""
+    """Return the schema of a parameter, which may also be empty: then it counts as absent."""
     return {"anyOf": [schema, _EMPTY]}
 
 
@@ -140,7 +140,7 @@ def _array(items: Schema, **limits: int) -> Schema:
 
 
 def _header(name: str, schema: Schema, description: str, statuses: Sequence[int] = ()) -> OpenApiParameter:
-    """A header of the request, or of the answers with the given statuses."""
+    """Return the parameter for a header of the request, or of the answers with the given statuses."""
     return OpenApiParameter(
         name, schema, OpenApiParameter.HEADER, description=description, response=list(statuses) or False
     )
@@ -165,6 +165,6 @@ def _errors(codes: set[ErrorCode]) -> dict[tuple[int, str], OpenApiResponse]:
 
 
 def _auth(*schemes: str) -> list[Any]:
-    """What OpenAPI calls security requirements: any one of the schemes, or none in an open store."""
+    """Return OpenAPI's security requirements: any one of the schemes; in an open store also none."""
     required: list[dict[str, list[str]]] = [{scheme: []} for scheme in schemes]
     return required if settings.LOGSTORE_AUTH == "keys" else [{}, *required]

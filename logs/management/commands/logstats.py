@@ -1,4 +1,4 @@
-"""Tell what the store holds."""
+"""Print statistics of what is stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from logs.management.base import MaintenanceCommand, count_argument
 from logs.store.statistics import Metric, Statistics, collect
 
 _HELP = """\
-Tell what the store holds: totals, actions by type, actions by day (UTC), the busiest users, the size on disk, and the
+Print what is stored: totals, actions by type, actions by day (UTC), the busiest users, the size on disk, and the
 times of the first and last action.
 
 A day without actions is not listed, so that one action with a time in the far future hides no other day. On PostgreSQL

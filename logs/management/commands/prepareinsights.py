@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, count_argument
 from logs.store import rollups
 from logs.store.days import MAX_DAYS, Days
@@ -16,7 +17,8 @@ from logs.store.days import MAX_DAYS, Days
 _LONGEST = 10_000
 
 _HELP = """\
-Roll up the days that are new or stale, so that Insights shows them at once; without it, whoever asks for them waits.
+Roll up the days that are new or stale, so that Insights shows them at once. Without this the first
+person who opens Insights waits for it.
 
 Run it every night, after 01:00 UTC, when yesterday is over. Stale days before those of --days are brought up to date,
 too. Each day is a transaction of its own.
@@ -51,7 +53,7 @@ class Command(MaintenanceCommand):
             for day in older:
                 rollups.refresh(day)
                 progress.advance()
-        self.stdout.write(f"Brought up to date: {progress.count:,} days.")
+        self.stdout.write(f"Rolled up: {count_of(progress.count, 'day')}.")
 
 
 def _days_argument(text: str) -> int:

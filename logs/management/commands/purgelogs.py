@@ -20,8 +20,8 @@ from logs.store.purge import Selection, purge
 _HELP = """\
 Delete actions that are older than a time, or everything of some users, and the logs that are left empty.
 
-Given together, a time and users choose what meets both. It says what it will delete and asks first. Actions are deleted
-in batches, each a short transaction, so that the store goes on answering and storing meanwhile.
+Given together, a time and users choose what meets both. The command says what it will delete and asks first.
+Actions are deleted in batches, each a short transaction, so that the store goes on answering and storing meanwhile.
 
 With --user alone nothing that names these users is left in any table, which is what the right to erasure asks for. That
 includes the admin's history, and every idempotency key whose text holds a user's id, capitals and small letters being

@@ -105,7 +105,7 @@ window.logsCharts = (() => {
     }
 
     function flow(data, colour) {
-        // A page that was left stands on the left, one that was reached on the right: paths may go in circles.
+        // A page that was left stands on the left, one that was reached on the right: paths may have cycles.
         const sides = [[...new Set(data.rows.map((row) => row[0]))], [...new Set(data.rows.map((row) => row[1]))]];
         const labels = ['left', 'right'].map((side, index) => ({
             position: index ? 'left' : 'right', color: colour.text, textBorderColor: colour.background,

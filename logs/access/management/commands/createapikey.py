@@ -27,7 +27,7 @@ def duration(text: str) -> timedelta:
 
 class Command(BaseCommand):
     help = "Make an API key. The key is the last line of stdout, and is never shown again."
-    # That there is no key yet is no news here.
+    # The check for a missing key must not stop the command that makes one.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -42,5 +42,5 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         text = keys.issue(key)
-        self.stderr.write(f"Keep the key of {name!r}, it can't be shown again. It expires: {key.expires or 'never'}.")
+        self.stderr.write(f"Keep the key of {name!r}: it can't be shown again. Expires: {key.expires or 'never'}.")
         self.stdout.write(text)
