@@ -71,7 +71,7 @@ class LogQuery:
         return repr([self._chosen, self.limit, self.order, self._rest])
 
     def page(self) -> Page:
-        """Return the logs of the answer: the next `limit` with a matching action, without limit all from the cursor on."""
+        """Return the next `limit` logs that have a matching action, without a limit all from the cursor on."""
         return find_page(self._actions, self._logs(), self.order is Order.NEWEST, self.limit)
 
     def actions(self, page: Page | None = None) -> ActionQuerySet:
@@ -80,7 +80,7 @@ class LogQuery:
         return self._actions.in_log_order(self.order is Order.NEWEST, ids.on("log__id"))
 
     def short_records(self, most: int) -> list[WireRecord] | None:
-        """Return all matching actions in the order of the answer; None if there are more than `most` or a page is asked."""
+        """Return all matching actions in the order of the answer; None for more than `most`, and for a page."""
         if self.limit is not None or self._rest != IdRange():
             return None
         chosen = {name: value for name, value in self._chosen.items() if value}
