@@ -39,9 +39,13 @@ class LogsView(APIView):
             receipt = Receipt(duplicates=duplicates)
         else:
             serializer = LogSerializer(data=body, many=True, context={"token": token})
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
-            receipt = serializer.receipt
+            try:
+                serializer.is_valid(raise_exception=True)
+                serializer.save()
+                receipt = serializer.receipt
+            finally:
+                # The two refer to each other, and so would keep a batch until Python looks for such circles.
+                serializer.child.parent = None
         return Response({"success": True, **asdict(receipt)})
 
     def get(self, request: Request) -> HttpResponseBase:
