@@ -91,6 +91,11 @@ class Server:
         return connection
 
     @property
+    def pid(self) -> int:
+        """The process id of gunicorn's master."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 
