@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +21,12 @@ try:
     from logstore_project import settings
 except ImproperlyConfigured as error:
     sys.exit(str(error))
+
+# By itself glibc stops giving memory back once a large body was freed: a process would keep what its largest one took.
+# https://man7.org/linux/man-pages/man3/mallopt.3.html
+_M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 128 * 1024
+with suppress(AttributeError, OSError, TypeError):
+    ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 bind = f"127.0.0.1:{env.int('PORT', default=8000)}"
 # SQLite has one writer, whom a second process only asks again and again whether it is done.

@@ -127,6 +127,11 @@ class Server:
         return self._process is not None
 
     @property
+    def pid(self) -> int:
+        """The process id of gunicorn's master."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 

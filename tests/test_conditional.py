@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from tests.builders import a_click, a_log, a_view, refusal, some_logs
+from logs.api.query import LogQuery
+from tests.builders import a_click, a_log, a_view, at_once, refusal, some_logs, store_logs
+from tests.conftest import decoded
 
 pytestmark = pytest.mark.django_db
 
@@ -159,3 +163,50 @@ def test_a_bad_query_is_refused_whatever_is_known(client):
 
 def test_a_cache_must_ask_again(client):
     assert client.get(ADDRESS).headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("limit", ["", "&limit=1"], ids=["long", "page"])
+@pytest.mark.django_db(transaction=True)
+def test_an_etag_belongs_to_the_body_whatever_is_written_between_them(client, monkeypatch, limit):
+    """A batch is stored when an answer's logs have been chosen, and before its actions are read."""
+    store_logs(a_log(*[a_view()] * 3_000, user="u"))
+    before = client.get(ADDRESS + limit)
+    body, known = decoded(before), before.headers["ETag"]
+    choose = LogQuery.page
+
+    def choose_and_write(query):
+        page = choose(query)
+        at_once([lambda: store_logs(a_log(a_click(), user="u"))])
+        return page
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogQuery, "page", choose_and_write)
+        answer = client.get(ADDRESS + limit)
+        assert (answer.headers["ETag"], decoded(answer)) == (known, body)
+    after = client.get(ADDRESS + limit)
+    assert after.headers["ETag"] != known
+    assert len(decoded(after)[0]["actions"]) == len(body[0]["actions"]) + 1
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_a_page_costs_a_page_however_many_logs_its_user_has(client, order):
+    store_logs(*[a_log(a_view(), user="many", session=str(number)) for number in range(20_000)])
+    page = LogQuery(f"userId=many&limit=1&order={order}").page()
+    assert len(page.versions) == 1
+    addresses = [f"/logs/?userId={user}&limit=1&order={order}" for user in ("u", "many")]
+    counts = []
+    for address in addresses:
+        with CaptureQueriesContext(connection) as seen:
+            assert len(decoded(client.get(address))) == 1
+        counts.append(len(seen))
+    assert counts[0] == counts[1] <= 4
+
+
+def test_a_paged_answer_is_304_without_reading_its_actions(client, post):
+    post([a_log(user="u", session=str(number)) for number in range(3)])
+    address = ADDRESS + "&limit=2"
+    known = etag(client, address)
+    with CaptureQueriesContext(connection) as seen:
+        answer = client.get(address, headers={"If-None-Match": known})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert sum("logs_action" in query["sql"] and "properties" in query["sql"] for query in seen) == 0

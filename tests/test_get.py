@@ -8,6 +8,13 @@ from tests.builders import a_click, a_log, a_navigation, a_view
 
 pytestmark = pytest.mark.django_db
 
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["production", "debug"])
+def debug(request, settings):
+    """With DEBUG Django's cursors are others."""
+    settings.DEBUG = request.param
+
+
 NOON, ONE, TWO, THREE = (f"2018-10-18T{hour}:00:00-06:00" for hour in (12, 13, 14, 15))
 
 

@@ -14,6 +14,13 @@ from tests.builders import a_click, a_log, a_navigation, a_view, gzipped, refusa
 
 pytestmark = pytest.mark.django_db
 
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["production", "debug"])
+def debug(request, settings):
+    """With DEBUG Django's cursors are others."""
+    settings.DEBUG = request.param
+
+
 BATCH = [a_log(user="first"), a_log(a_click(), user="second")]
 EVERYTHING_STORED = {"success": True, "stored": 4, "duplicates": 0}
 

@@ -7,6 +7,8 @@ from itertools import chain, combinations
 import pytest
 
 from logs.api.query import LogQuery
+from logs.models import Action
+from logs.store.read import fetch
 from tests.builders import a_click, a_log, a_navigation, a_view
 
 pytestmark = pytest.mark.django_db
@@ -49,3 +51,14 @@ def test_every_shape_gives_the_same_records_both_ways(some_logs, shape, order):
 def test_more_records_than_wanted_are_none_at_all(some_logs):
     assert LogQuery("userId=ABC123XYZ").short_records(most=29) is None
     assert len(LogQuery("userId=ABC123XYZ").short_records(most=30)) == 30
+
+
+def test_parameters_in_another_order_than_the_orms_give_the_same_rows(some_logs):
+    def build():
+        return Action.objects.filter(type="VIEW", user_id="ABC123XYZ").order_by("id").values_list("user_id", "type")
+
+    expected = list(build())
+    assert len(expected) == 10
+    for _ in range(2):
+        assert fetch(build, ("in another order",), ["ABC123XYZ", "VIEW"]) == expected
+        assert fetch(build, ("in this order",), ["VIEW", "ABC123XYZ"]) == expected

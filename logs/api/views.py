@@ -39,9 +39,13 @@ class LogsView(APIView):
             receipt = Receipt(duplicates=duplicates)
         else:
             serializer = LogListSerializer(child=LogSerializer(), data=body, context={"token": token})
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
-            receipt = serializer.receipt
+            try:
+                serializer.is_valid(raise_exception=True)
+                serializer.save()
+                receipt = serializer.receipt
+            finally:
+                # The two refer to each other, and would keep the batch in memory until the next garbage collection.
+                serializer.child.parent = None
         renderer = request.accepted_renderer
         content = renderer.render({"success": True, "stored": receipt.stored, "duplicates": receipt.duplicates})
         return HttpResponse(content, content_type=renderer.media_type)

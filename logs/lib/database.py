@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ def sqlstate(error: Error) -> str:
 # What is known of each connection to PostgreSQL: whether a pooler lends it, and the statements that it has prepared.
 _pooled: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 _prepared: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+_numbers = itertools.count()
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
@@ -95,7 +97,8 @@ def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence
     names = _prepared.setdefault(connection.connection, {})
     name = names.get(statement)
     if name is None:
-        name = f"logstore_{len(names)}"
+        # New each time: one that was interrupted may be prepared without being known here.
+        name = f"logstore_{next(_numbers)}"
         numbers = (f"${number}" for number in range(1, len(parameters) + 1))
         cursor.execute(f"PREPARE {name} AS {re.sub('%s', lambda _: next(numbers), statement)}")
         names[statement] = name
