@@ -12,7 +12,17 @@ from django.core.exceptions import ValidationError
 
 from logs.lib import times
 from logs.lib.errors import ErrorCode
+from logs.lib.jsontext import has_forbidden_character
 from logs.models import Action, ActionType
+
+
+class IdField(forms.CharField):
+    """An id, taken exactly as it is."""
+
+    def to_python(self, value: str | None) -> str | None:
+        if value and has_forbidden_character(value):
+            raise _refusal(ErrorCode.INVALID_CHARACTER)
+        return super().to_python(value)
 
 
 class TimeField(forms.CharField):
@@ -39,6 +49,10 @@ class TypesField(forms.Field):
         return sorted(set(types))
 
 
+class IdFilter(django_filters.Filter):
+    field_class = IdField
+
+
 class TimeFilter(django_filters.Filter):
     field_class = TimeField
 
@@ -55,7 +69,7 @@ class ActionFilter(django_filters.FilterSet):
     >>> ActionFilter({"types": "CLICK", "from": "2018-10-18T00:00:00-06:00"}, Action.objects.all()).qs
     """
 
-    userId = django_filters.CharFilter(field_name="user_id", strip=False)
+    userId = IdFilter(field_name="user_id", strip=False)
     # `from` is a reserved word in Python.
     locals()["from"] = TimeFilter(field_name="time", lookup_expr="gte")
     to = TimeFilter(field_name="time", lookup_expr="lte")
