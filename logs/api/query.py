@@ -18,7 +18,7 @@ from logs.api.renderers import FORMATS
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import Action, ActionQuerySet, Log, WireRecord
-from logs.store.read import IdRange, Page, fetch, find_page
+from logs.store.read import IdRange, LogPage, fetch, find_page
 
 T = TypeVar("T")
 
@@ -69,11 +69,11 @@ class LogQuery:
         """A text that is the same for two queries only if they mean the same."""
         return repr([self._chosen, self.limit, self.order, self._rest])
 
-    def page(self) -> Page:
+    def page(self) -> LogPage:
         """Return the logs of the answer: the next `limit` with a matching action, or all behind the cursor."""
         return find_page(self._actions, self._logs(), self.order is Order.NEWEST, self.limit)
 
-    def actions(self, page: Page | None = None) -> ActionQuerySet:
+    def actions(self, page: LogPage | None = None) -> ActionQuerySet:
         """Return the matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
         ids = self._rest if page is None else page.ids
         return self._actions.in_log_order(self.order is Order.NEWEST, ids.on("log__id"))
