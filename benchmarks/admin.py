@@ -10,6 +10,7 @@ Fills the database unless it is filled; prints for each page the first and the b
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -40,6 +41,8 @@ def main() -> None:
     from logs.store import days
 
     settings.ALLOWED_HOSTS = ["testserver"]
+    # No line of each request between those of the table.
+    logging.getLogger("logstore.access").setLevel(logging.WARNING)
     call_command("migrate", verbosity=0)
     if not Action.objects.exists():
         began = time.perf_counter()

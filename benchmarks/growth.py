@@ -2,19 +2,18 @@
 
     DATABASE_URL=postgres://… python -m benchmarks.growth [SIZE…] [--rounds 7] [--seconds 4]
 
-SIZE: how many actions a store holds; 100,000, 1,000,000 and 10,000,000 without any (which takes minutes to fill, and
-6 GB of disk). Each is a store of its own, filled by benchmarks/sample.py, with a server of two processes. A POST brings
-10 actions of a new log; a GET asks for one of a thousand users all over the store who have 40 actions in four logs
-each. One connection, so that latency is that of one request. The stores take turns; every figure is the median of the
-rounds. Needs wrk, and a role that may make databases and CHECKPOINT.
+SIZE: how many actions a store holds; 100,000, 1,000,000 and 10,000,000 if none is given. Each is a store of its own,
+filled by benchmarks/sample.py, with a server of two processes. A POST brings 10 actions of a new log; a GET asks for
+one of up to a thousand users all over the store who have 40 actions in four logs each. One connection, so that latency
+is that of one request. The stores take turns; every figure is the median of the rounds. Needs wrk, and a role that may
+make databases and CHECKPOINT.
 """
 
 from __future__ import annotations
 
 import argparse
-from statistics import median
 
-from benchmarks.measure import ROUND_HEADINGS, Round, print_medians, wrk
+from benchmarks.measure import ROUND_HEADINGS, Round, print_medians, ratio, wrk
 from benchmarks.sample import ACTIONS_A_LOG
 from benchmarks.servers import (
     PYTHON,
@@ -86,19 +85,10 @@ def _measure(title: str, servers: list[Server], scripts: dict[str, list[str]], a
     print_medians(title, ROUND_HEADINGS, measured)
     smallest, *larger = measured
     for name in larger:
-        p50, cpu = (
-            median(figure(one) for one in measured[name]) / median(figure(one) for one in measured[smallest])
-            for figure in (_p50, _cpu)
-        )
-        print(f"  {name} / {smallest}: p50 {p50:.2f}, CPU {cpu:.2f}, at most {TARGET}")
-
-
-def _p50(one: Round) -> float:
-    return one.p50
-
-
-def _cpu(one: Round) -> float:
-    return one.server_cpu + (one.database_cpu or 0)
+        pair = measured[name], measured[smallest]
+        p50 = ratio(*([one.p50 for one in side] for side in pair))
+        cpu = ratio(*([one.server_cpu + (one.database_cpu or 0) for one in side] for side in pair))
+        print(f"  {name} / {smallest}: p50 {p50}, all CPU {cpu}; at most {TARGET}")
 
 
 if __name__ == "__main__":

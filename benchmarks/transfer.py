@@ -6,7 +6,8 @@
   made by PostgreSQL alone.
 - import: importlogs beside psql's \\copy of the same logs and actions, ready-made, into the same tables with the same
   indexes and constraints, each time in a fresh database.
-- export: exportlogs to a file, which it syncs to the disk as psql does not, beside psql as in get; and both gzipped.
+- export: exportlogs to a file, beside psql as in get and sync, since exportlogs syncs, too; and both gzipped. Beside
+  them an export of nothing: what the start of Python and Django takes.
 
 They take turns; every figure is the median of the rounds. Needs psql, gzip, and a role that may make databases and
 CHECKPOINT. Exits where what one wrote is not what the other wrote.
@@ -142,18 +143,22 @@ def _measure_export(where: Workspace, database: str, lines: Path, rounds: int) -
     file, packed = where.folder / "export.ndjson", where.folder / "export.ndjson.gz"
     again, again_packed = where.folder / "again.ndjson", where.folder / "again.ndjson.gz"
 
-    def exportlogs(target: Path) -> Callable[[], Cost]:
-        return lambda: command_cost([PYTHON, "manage.py", "exportlogs", "-o", str(target)], database)
+    def exportlogs(target: Path, *options: str) -> Callable[[], Cost]:
+        command = [PYTHON, "manage.py", "exportlogs", "-o", str(target), *options]
+        return lambda: command_cost(command, database)
+
+    def psql(output: Path | str, target: Path) -> Callable[[], Cost]:
+        script = f"{shlex.join(_psql_out(database, output))} && {shlex.join(['sync', str(target)])}"
+        return lambda: command_cost(["sh", "-c", script], database)
 
     costs = _take_turns(
         rounds,
         {
             "exportlogs": exportlogs(file),
-            "psql": lambda: command_cost(_psql_out(database, again), database),
+            "psql": psql(again, again),
             "exportlogs, gzipped": exportlogs(packed),
-            "psql | gzip -6": lambda: command_cost(
-                _psql_out(database, f"|gzip -6 > {shlex.quote(str(again_packed))}"), database
-            ),
+            "psql | gzip -6": psql(f"|gzip -6 > {shlex.quote(str(again_packed))}", again_packed),
+            "exportlogs of nothing": exportlogs(where.folder / "nothing.ndjson", "--user", "nobody"),
         },
     )
     for written in (file.read_bytes(), gzip.decompress(packed.read_bytes())):

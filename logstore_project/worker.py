@@ -26,13 +26,15 @@ from gunicorn.http.errors import (  # type: ignore[attr-defined]  # the stubs ar
     InvalidResponseHeaderName,
     ParseException,
 )
-from gunicorn.http.parser import Parser
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import close, write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from logstore_project.env import env
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
 # In seconds: for how long a client may neither send nor take a byte, and the start that a request has on MIN_RATE.
@@ -46,8 +48,13 @@ LINGER = 2
 # In bytes. A head that is longer gets a thread, which refuses it.
 LONGEST_HEAD = 65_536
 
+# In bytes: as gunicorn reads.
+READ_SIZE = 8192
+
 # A bare line feed ends no head, but is refused by the parser: nothing to wait for.
 _end_of_head = re.compile(rb"\n\r?\n").search
+# What a thread returns for a connection that is to wait for more.
+_HALF_A_HEAD = object()
 
 
 class PatientSocket(socket.socket):
@@ -59,31 +66,11 @@ class PatientSocket(socket.socket):
         limit = struct.pack("ll", int(CLIENT_TIMEOUT), int(CLIENT_TIMEOUT % 1 * 1_000_000))
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        self._seen = 0
         self.expect_request()
 
     def expect_request(self) -> None:
         """Start to measure how fast a request comes in."""
-        self._deadline = time.monotonic() + CLIENT_TIMEOUT
-
-    def has_head(self, before: bytes = b"") -> bool:
-        """Return whether a thread has something to do: a whole head came, too much of one, or the client's end.
-
-        before: what was read already.
-        Where it has not, the socket becomes readable only when more comes than there is.
-        """
-        try:
-            came = super().recv(LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            waited_for_more = self._seen > 0
-            done = len(came) <= self._seen or len(came) == LONGEST_HEAD or bool(_end_of_head(before + came))
-        except BlockingIOError:
-            came, waited_for_more, done = b"", False, bool(_end_of_head(before))
-        except OSError:
-            return True
-        self._seen = 0 if done else len(came)
-        if self._seen or waited_for_more:
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._seen + 1)
-        return done
+        self.deadline = time.monotonic() + CLIENT_TIMEOUT
 
     def is_ready(self, event: int, seconds: float) -> bool:
         """Wait for an event of poll(2) for so many seconds at the most, and return whether it came."""
@@ -93,10 +80,10 @@ class PatientSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return what came in. Raises ConnectionResetError when the client is given up."""
-        if self.gettimeout() is not None:
+        if flags & socket.MSG_DONTWAIT or self.gettimeout() is not None:
             return super().recv(size, flags)
         while True:
-            left = self._deadline - time.monotonic()
+            left = self.deadline - time.monotonic()
             if left < 0:
                 raise _given_up()
             try:
@@ -105,7 +92,7 @@ class PatientSocket(socket.socket):
                 if not self.is_ready(select.POLLIN, min(left, CLIENT_TIMEOUT)):
                     raise _given_up() from None
             else:
-                self._deadline += len(received) / MIN_RATE
+                self.deadline += len(received) / MIN_RATE
                 return received
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
@@ -134,42 +121,41 @@ class PatientSocket(socket.socket):
 
 
 class Worker(ThreadWorker):
-    """gunicorn's, whose main loop waits for clients, its threads serve them.
-
-    TLS, should gunicorn be told to speak it, is served as gunicorn does.
-    """
+    """gunicorn's, whose main loop waits for clients, while its threads serve them."""
 
     _looked_at_pending = 0.0
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Give a connection a thread, as soon as there is a request to serve."""
-        if not conn.initialized and not isinstance(conn.sock, PatientSocket):
-            conn.sock = PatientSocket(conn.sock)
-        if isinstance(conn.sock, PatientSocket) and not self.cfg.is_ssl:
-            conn.data_ready = True
-            if not conn.sock.has_head(_read_ahead(conn)):
-                self._await(conn, CLIENT_TIMEOUT, self._on_more_of_a_head)
-                return
-        super().enqueue_req(conn)
+        """Give a connection a thread, a new one as soon as something comes."""
+        if conn.data_ready:
+            super().enqueue_req(conn)
+        else:
+            # Before TLS, if gunicorn is to speak that, wraps it: the kernel's limits stay.
+            client = conn.sock = PatientSocket(conn.sock)
+            self._await(conn, client.deadline, self.on_pending_socket_readable)
 
     def handle(self, conn: TConn) -> Any:
         """Serve a connection's request in a thread, and those that follow at once."""
-        while True:
-            if isinstance(conn.sock, PatientSocket):
-                conn.sock.expect_request()
+        if self.cfg.is_ssl:
+            return super().handle(conn)
+        while self._read_head(conn):
             keeps = super().handle(conn)
-            if keeps is not True or not self._next_is_here(conn):
+            if keeps is not True or not self._may_stay(conn):
                 return keeps
+        return _HALF_A_HEAD
 
-    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """Take a connection back from its thread."""
-        if self.cfg.is_ssl or fs.cancelled() or fs.exception() or fs.result():
+        if fs.cancelled() or fs.exception() or fs.result() is True:
             super().finish_request(conn, fs)
             return
-        # gunicorn would wait here, in the main loop, until the client closes its side or LINGER is over.
         try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            self._await(conn, LINGER, self._on_rest_of_a_request)
+            if fs.result() is _HALF_A_HEAD and self.alive:
+                self._await(conn, conn.sock.deadline, self.on_pending_socket_readable)
+            else:
+                # gunicorn would wait here, in the main loop, until the client closes its side or LINGER is over.
+                conn.sock.shutdown(socket.SHUT_WR)
+                self._await(conn, time.monotonic() + LINGER, self._on_rest_of_a_request)
         except OSError:
             self.nr_conns -= 1
             close(conn.sock)
@@ -211,34 +197,44 @@ class Worker(ThreadWorker):
         with suppress(OSError):
             write_nonblock(client, head + answer.serialize_headers() + b"\r\n\r\n" + answer.content)
 
-    def _next_is_here(self, conn: TConn) -> bool:
-        """Return whether a connection's next request is here, after a short wait for it; no wait if others need one."""
-        others_wait = not self.tpool._work_queue.empty()
-        if others_wait or not self.alive or not isinstance(conn.sock, PatientSocket):
-            return False
-        if not isinstance(conn.parser, Parser):
-            return False
-        if not _read_ahead(conn):
-            if not conn.sock.is_ready(select.POLLIN, STAY):
-                return False
-            conn.sock.expect_request()
-            with suppress(OSError):
-                conn.parser.unreader.unread(conn.parser.unreader.chunk())
-        came = _read_ahead(conn)
-        # Nothing is its end. Half a head goes back to the main loop.
-        return not came or bool(_end_of_head(came))
+    def _read_head(self, conn: Any) -> bool:
+        """Read what came of a request's head, and return whether a thread has something to do.
 
-    def _await(self, conn: TConn, seconds: float, on_readable: Any) -> None:
-        """Let the main loop call on_readable(connection, socket) whenever a connection is readable."""
+        That is a whole head, too much of one, or the client's end.
+        """
+        conn.init()
+        client: PatientSocket = conn.sock
+        unreader: SocketUnreader = conn.parser.unreader
+        came: bytes = unreader.take_buffered()
+        if not came:
+            client.expect_request()
+        try:
+            while not _end_of_head(came) and len(came) < LONGEST_HEAD:
+                piece = client.recv(READ_SIZE, socket.MSG_DONTWAIT)
+                came += piece
+                if not piece:
+                    break
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        finally:
+            unreader.unread(came)
+        return True
+
+    def _may_stay(self, conn: Any) -> bool:
+        """Return whether a connection's next request comes within STAY, unless other connections wait for a thread."""
+        if not self.alive or not self.tpool._work_queue.empty():
+            return False
+        client: PatientSocket = conn.sock
+        return bool(conn.parser.unreader.buf.getvalue()) or client.is_ready(select.POLLIN, STAY)
+
+    def _await(self, conn: TConn, deadline: float, on_readable: Callable[[TConn, socket.socket], None]) -> None:
+        """Let the main loop call on_readable whenever a connection is readable, and close it after the deadline."""
         conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + seconds
+        conn.timeout = deadline
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(on_readable, conn))
-
-    def _on_more_of_a_head(self, conn: TConn, client: PatientSocket) -> None:
-        if client.has_head(_read_ahead(conn)):
-            self._leave(conn)
-            super().enqueue_req(conn)
 
     def _on_rest_of_a_request(self, conn: TConn, client: socket.socket) -> None:
         with suppress(OSError):
@@ -246,19 +242,11 @@ class Worker(ThreadWorker):
                 return
         self._end(conn)
 
-    def _leave(self, conn: TConn) -> None:
+    def _end(self, conn: TConn) -> None:
         self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
-
-    def _end(self, conn: TConn) -> None:
-        self._leave(conn)
         self.nr_conns -= 1
         close(conn.sock)
-
-
-def _read_ahead(conn: TConn) -> bytes:
-    """What was read of a connection behind its last request."""
-    return conn.parser.unreader.buf.getvalue() if isinstance(conn.parser, Parser) else b""
 
 
 def _given_up() -> ConnectionResetError:

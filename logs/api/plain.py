@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 from logs.lib import jsontext
 from logs.lib.jsontext import BLANK
 from logs.lib.limits import MAX_ID_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
-from logs.lib.times import parse_time
+from logs.lib.times import time_parser
 from logs.models import ActionType
 from logs.store.rows import ActionRow, LogRow
 
@@ -87,14 +88,15 @@ def read_plain(content: bytes, is_ndjson: bool, other_properties: OtherPropertie
         properties = _read_properties(logs, other_properties)
         # In place of what they are made from, so that there is never all of both.
         rows: list[Any] = logs
+        parse_time = time_parser()
         for index, log in enumerate(logs):
-            rows[index] = _row(log, properties)
+            rows[index] = _row(log, properties, parse_time)
         return rows
     except (msgspec.MsgspecError, ValueError, ValidationError, RecursionError, KeyError):
         return None
 
 
-def _row(log: _Log, properties: dict[str, Iterator[str]]) -> LogRow:
+def _row(log: _Log, properties: dict[str, Iterator[str]], parse_time: Callable[[str], datetime]) -> LogRow:
     if "\0" in log.userId or "\0" in log.sessionId:
         raise ValueError("U+0000")
     return {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from django.conf import settings
 
@@ -21,17 +23,40 @@ def parse_time(text: str) -> datetime:
     text: `YYYY-MM-DDThh:mm:ss-06:00`; with LOGSTORE_ANY_OFFSET any RFC 3339 date-time.
     Raises ValueError for another format, a day or second no calendar has, or an instant outside the years 1 to 9999.
     """
-    is_time = _is_rfc3339 if settings.LOGSTORE_ANY_OFFSET else _is_exact
-    if not is_time(text):
+    return time_parser()(text)
+
+
+def time_parser() -> Callable[[str], datetime]:
+    """Return parse_time as the settings have it now: for many times, the settings are then asked once."""
+    return _parse_any_offset if settings.LOGSTORE_ANY_OFFSET else _parse_exact
+
+
+# What happens at a moment comes from many users: their times are the same.
+@lru_cache(maxsize=10_000)
+def _parse_exact(text: str) -> datetime:
+    if not _is_exact(text):
         raise ValueError("not a time")
+    return _in_utc(text)
+
+
+@lru_cache(maxsize=10_000)
+def _parse_any_offset(text: str) -> datetime:
+    if not _is_rfc3339(text):
+        raise ValueError("not a time")
+    instant = _in_utc(text.upper())
     try:
-        instant = datetime.fromisoformat(text.upper()).astimezone(UTC)
-        if settings.LOGSTORE_ANY_OFFSET:
-            # What will be written back must exist, too.
-            instant.astimezone(WIRE_ZONE)
+        # What will be written back must exist, too.
+        instant.astimezone(WIRE_ZONE)
     except OverflowError:
         raise ValueError("an instant that the store can't hold") from None
     return instant
+
+
+def _in_utc(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("an instant that the store can't hold") from None
 
 
 def format_time(instant: datetime) -> str:
