@@ -1,4 +1,4 @@
-"""The one helper through which every setting comes from the environment, or from `.env` beside manage.py."""
+"""Read settings from the environment, or from `.env` beside manage.py."""
 
 from __future__ import annotations
 

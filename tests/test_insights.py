@@ -16,7 +16,7 @@ from logs.models import RolledUpDay, Rollup, RollupKind, StaleDay
 from logs.store import purge as purging
 from logs.store import rollups
 from logs.store.days import SETTLED_AFTER, Days
-from logs.store.rollups import Progress, prepare
+from logs.store.rollups import RollupProgress, prepare
 from tests.builders import a_click, a_log, a_navigation, a_view, places, refusal, store_logs
 
 pytestmark = pytest.mark.django_db
@@ -216,7 +216,7 @@ def test_today_is_counted_as_it_is(ask, viewer):
 
 
 def test_a_past_day_is_counted_once(two_days, django_assert_max_num_queries):
-    assert prepare(Days(DAY, DAY)) == Progress(1, 1)
+    assert prepare(Days(DAY, DAY)) == RollupProgress(1, 1)
     counted = Rollup.objects.count()
     assert counted
     with django_assert_max_num_queries(2):

@@ -71,7 +71,7 @@ class Chart:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def totals(question: Question) -> Chart:
+def totals_chart(question: Question) -> Chart:
     """Return the number of actions, in all and by type, and of users, each with its change from as many days before."""
     now, before = _metrics(question, question.days), _metrics(question, question.days.before)
     rows = [[name, value, before[name], _change(value, before[name])] for name, value in now.items()]
@@ -86,7 +86,7 @@ def totals(question: Question) -> Chart:
     )
 
 
-def activity(question: Question) -> Chart:
+def activity_chart(question: Question) -> Chart:
     """Return the actions over time by type, by hour, day or week."""
     unit, step = _unit(len(question.days))
     buckets: dict[datetime, Counter[str]] = {}
@@ -115,7 +115,7 @@ def activity(question: Question) -> Chart:
     )
 
 
-def clicks(question: Question) -> Chart:
+def clicks_chart(question: Question) -> Chart:
     """Return where users clicked, in squares: on the question's page, or on all pages where it names none."""
     if ActionType.CLICK not in question.types:
         return _not_selected(ActionType.CLICK)
@@ -151,7 +151,7 @@ def clicks(question: Question) -> Chart:
     )
 
 
-def flow(question: Question) -> Chart:
+def flow_chart(question: Question) -> Chart:
     """Return the paths from page to page that users took most often."""
     if ActionType.NAVIGATE not in question.types:
         return _not_selected(ActionType.NAVIGATE)
@@ -164,7 +164,7 @@ def flow(question: Question) -> Chart:
     return Chart(summary, ["From", "To", "Navigations"], [list(row) for row in rows], links)
 
 
-def views(question: Question) -> Chart:
+def views_chart(question: Question) -> Chart:
     """Return the IDs that were viewed most often."""
     if ActionType.VIEW not in question.types:
         return _not_selected(ActionType.VIEW)
@@ -176,7 +176,7 @@ def views(question: Question) -> Chart:
     return Chart(summary, ["Viewed ID", "Views"], [list(row) for row in rows], links)
 
 
-def users(question: Question) -> Chart:
+def users_chart(question: Question) -> Chart:
     """Return the users with the most actions."""
     rows = counts.top_users(question.days, question.types, question.user_id, MAX_NAMES)
     summary = "No users in this period."
@@ -187,12 +187,12 @@ def users(question: Question) -> Chart:
 
 
 CHARTS: dict[str, Callable[[Question], Chart]] = {
-    "totals": totals,
-    "activity": activity,
-    "clicks": clicks,
-    "flow": flow,
-    "views": views,
-    "users": users,
+    "totals": totals_chart,
+    "activity": activity_chart,
+    "clicks": clicks_chart,
+    "flow": flow_chart,
+    "views": views_chart,
+    "users": users_chart,
 }
 
 

@@ -41,7 +41,7 @@ class UTCTimeField(forms.DateTimeField):
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
 
 
-class TypesField(forms.MultipleChoiceField):
+class ActionTypesField(forms.MultipleChoiceField):
     """Some of the types of actions; none stands for all."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class LogListForm(TimeRangeForm):
         help_text='Use quotes for an exact match: "abc"',
     )
     user = ExactText(widget=forms.HiddenInput)
-    types = TypesField()
+    types = ActionTypesField()
     field_order = ["q", "from", "to", "types", "user"]
 
 
@@ -79,7 +79,7 @@ class ActionListForm(TimeRangeForm):
     """What the list of actions can be narrowed by; the fields that Insights links with are shown while they are set."""
 
     user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "exact user ID"}))
-    types = TypesField()
+    types = ActionTypesField()
     viewedId = ExactText(MAX_TEXT_LENGTH, label="Viewed ID")
     pageFrom = ExactText(MAX_TEXT_LENGTH, label="From page")
     pageTo = ExactText(MAX_TEXT_LENGTH, label="To page")
@@ -116,7 +116,7 @@ class InsightsForm(forms.Form):
     )
     to = forms.DateField(required=False, label="To (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
     user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "all users"}))
-    types = TypesField()
+    types = ActionTypesField()
     # Not stripped, and "" is a page of its own: the clicks before the session's first navigation.
     page = forms.CharField(required=False, strip=False, max_length=MAX_TEXT_LENGTH, widget=forms.HiddenInput)
 

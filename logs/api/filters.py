@@ -12,10 +12,20 @@ from django.core.exceptions import ValidationError
 
 from logs.lib import times
 from logs.lib.errors import ErrorCode
+from logs.lib.jsontext import has_forbidden_character
 from logs.models import Action, ActionType
 
 
-class TimeField(forms.CharField):
+class _IdField(forms.CharField):
+    """An id, taken exactly as it is."""
+
+    def to_python(self, value: str | None) -> str | None:
+        if value and has_forbidden_character(value):
+            raise _refusal(ErrorCode.INVALID_CHARACTER)
+        return super().to_python(value)
+
+
+class _TimeField(forms.CharField):
     """A time on the wire; a space is the plus sign that it was before decoding."""
 
     def clean(self, value: str | None) -> datetime | None:
@@ -27,7 +37,7 @@ class TimeField(forms.CharField):
             raise _refusal(ErrorCode.INVALID_TIME_FORMAT) from None
 
 
-class TypesField(forms.Field):
+class _TypesField(forms.Field):
     """Types, comma-separated in each of any number of values."""
 
     widget = forms.MultipleHiddenInput
@@ -39,12 +49,16 @@ class TypesField(forms.Field):
         return sorted(set(types))
 
 
-class TimeFilter(django_filters.Filter):
-    field_class = TimeField
+class _IdFilter(django_filters.Filter):
+    field_class = _IdField
 
 
-class TypesFilter(django_filters.Filter):
-    field_class = TypesField
+class _TimeFilter(django_filters.Filter):
+    field_class = _TimeField
+
+
+class _TypesFilter(django_filters.Filter):
+    field_class = _TypesField
 
 
 class ActionFilter(django_filters.FilterSet):
@@ -55,11 +69,11 @@ class ActionFilter(django_filters.FilterSet):
     >>> ActionFilter({"types": "CLICK", "from": "2018-10-18T00:00:00-06:00"}, Action.objects.all()).qs
     """
 
-    userId = django_filters.CharFilter(field_name="user_id", strip=False)
+    userId = _IdFilter(field_name="user_id", strip=False)
     # `from` is a reserved word in Python.
-    locals()["from"] = TimeFilter(field_name="time", lookup_expr="gte")
-    to = TimeFilter(field_name="time", lookup_expr="lte")
-    types = TypesFilter(field_name="type", lookup_expr="in")
+    locals()["from"] = _TimeFilter(field_name="time", lookup_expr="gte")
+    to = _TimeFilter(field_name="time", lookup_expr="lte")
+    types = _TypesFilter(field_name="type", lookup_expr="in")
 
     class Meta:
         model = Action

@@ -16,10 +16,9 @@ from logs.api.filters import ActionFilter
 from logs.api.pagination import Cursor, Order
 from logs.api.renderers import FORMATS
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
-from logs.lib.jsontext import has_forbidden_character
 from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import Action, ActionQuerySet, Log, WireRecord
-from logs.store.read import IdRange, Page, fetch, find_page
+from logs.store.read import IdRange, LogPage, fetch, find_page
 
 T = TypeVar("T")
 
@@ -70,17 +69,17 @@ class LogQuery:
         """A text that is the same for two queries only if they mean the same."""
         return repr([self._chosen, self.limit, self.order, self._rest])
 
-    def page(self) -> Page:
-        """Return the next `limit` logs that have a matching action, without a limit all from the cursor on."""
+    def page(self) -> LogPage:
+        """Return the logs of the answer: the next `limit` with a matching action, or all behind the cursor."""
         return find_page(self._actions, self._logs(), self.order is Order.NEWEST, self.limit)
 
-    def actions(self, page: Page | None = None) -> ActionQuerySet:
+    def actions(self, page: LogPage | None = None) -> ActionQuerySet:
         """Return the matching actions of a page, or of all logs from the cursor on, in the order of the answer."""
         ids = self._rest if page is None else page.ids
         return self._actions.in_log_order(self.order is Order.NEWEST, ids.on("log__id"))
 
     def short_records(self, most: int) -> list[WireRecord] | None:
-        """Return all matching actions in the order of the answer; None for more than `most`, and for a page."""
+        """Return all matching actions in the order of the answer; None if they are more than `most`, or a page."""
         if self.limit is not None or self._rest != IdRange():
             return None
         chosen = {name: value for name, value in self._chosen.items() if value}
@@ -124,8 +123,6 @@ def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
             misused[name] = ErrorCode.UNKNOWN_PARAMETER
         elif len(values) > 1 and name not in _REPEATABLE:
             misused[name] = ErrorCode.INVALID_PARAMETER
-        elif name == "userId" and has_forbidden_character(values[0]):
-            misused[name] = ErrorCode.INVALID_CHARACTER
     return misused
 
 

@@ -36,7 +36,7 @@ class IdRange:
 
 
 @dataclass(frozen=True)
-class Page:
+class LogPage:
     """A run of logs.
 
     ids: from the lowest to the highest of its logs.
@@ -49,16 +49,16 @@ class Page:
     last_id: int | None
 
 
-def find_page(actions: ActionQuerySet, logs: QuerySet[Log], newest_first: bool, limit: int | None) -> Page:
+def find_page(actions: ActionQuerySet, logs: QuerySet[Log], newest_first: bool, limit: int | None) -> LogPage:
     """Return the first `limit` of some logs that have one of some actions; without a limit all of them."""
     matching = actions.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
     ordered = logs.filter(Exists(matching)).order_by("-id" if newest_first else "id").values_list("id", "version")
     found = list(ordered if limit is None else ordered[: limit + 1])
     shown = found if limit is None else found[:limit]
     if not shown:
-        return Page(IdRange(first=1, last=0), [], None)
+        return LogPage(IdRange(first=1, last=0), [], None)
     ends = shown[0][0], shown[-1][0]
-    return Page(IdRange(min(ends), max(ends)), shown, shown[-1][0] if len(found) > len(shown) else None)
+    return LogPage(IdRange(min(ends), max(ends)), shown, shown[-1][0] if len(found) > len(shown) else None)
 
 
 def stream(rows: QuerySet[Any, Row]) -> Generator[Row]:

@@ -25,7 +25,7 @@ _LAST_LOOKED_BACK_AT = datetime.max.replace(tzinfo=UTC) - counts.LOOK_BACK
 
 
 @dataclass(frozen=True)
-class Progress:
+class RollupProgress:
     """How many days of a range are rolled up, of how many."""
 
     done: int
@@ -58,7 +58,7 @@ def forget(times: Iterable[datetime]) -> None:
     _rollups_of(days).delete()
 
 
-def prepare(days: Days, seconds: float | None = None) -> Progress:
+def prepare(days: Days, seconds: float | None = None) -> RollupProgress:
     """Roll up the days that are over and missing or stale, newest first, each in a transaction of its own.
 
     seconds: begin no further day after about so long; None is no limit.
@@ -68,9 +68,9 @@ def prepare(days: Days, seconds: float | None = None) -> Progress:
     deadline = None if seconds is None else time.monotonic() + seconds
     for index, day in enumerate(due):
         if deadline is not None and index and time.monotonic() > deadline:
-            return Progress(len(over) - len(due) + index, len(over))
+            return RollupProgress(len(over) - len(due) + index, len(over))
         roll_up(day)
-    return Progress(len(over), len(over))
+    return RollupProgress(len(over), len(over))
 
 
 def due_days(days: Days) -> list[date]:
