@@ -128,7 +128,9 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id of gunicorn's master."""
+        """The process id of gunicorn's master. Raises RuntimeError while it does not run."""
+        if self._process is None:
+            raise RuntimeError("the server does not run")
         return self._process.pid
 
     @property

@@ -45,7 +45,7 @@ class LogsView(APIView):
                 receipt = serializer.receipt
             finally:
                 # The two refer to each other, and would keep the batch in memory until the next garbage collection.
-                serializer.child.parent = None
+                serializer.child.parent = None  # type: ignore[assignment]  # as it was before it was bound
         renderer = request.accepted_renderer
         content = renderer.render({"success": True, "stored": receipt.stored, "duplicates": receipt.duplicates})
         return HttpResponse(content, content_type=renderer.media_type)
