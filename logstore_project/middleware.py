@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,7 +42,7 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         given = request.headers.get("X-Request-ID", "")
-        request_id.set(given if _is_harmless(given) else uuid.uuid4().hex)
+        request_id.set(given if _is_harmless(given) else f"{random.getrandbits(128):032x}")
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id.get()
         if request.method == "HEAD" and isinstance(response, HttpResponse):

@@ -11,7 +11,6 @@ import re
 import select
 import socket
 import ssl
-import struct
 import sys
 import termios
 import time
@@ -19,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gunicorn.http.errors import (  # type: ignore[attr-defined]  # the stubs are those of an earlier version
     InvalidResponseHeader,
@@ -58,15 +57,30 @@ _HALF_A_HEAD = object()
 
 
 class PatientSocket(socket.socket):
-    """A client's connection that ends when the client stalls, or sends its request more slowly than MIN_RATE."""
+    """A client's connection that ends when the client stalls, or sends its request more slowly than MIN_RATE.
+
+    To the kernel it never blocks: what blocks, and for how long, is decided here. Each system call lets another thread
+    take the interpreter's lock, and gunicorn sets a timeout several times a request.
+    """
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        # The kernel's own limits, socket(7), for what does not come by here: sendfile, and gunicorn's TLS.
-        limit = struct.pack("ll", int(CLIENT_TIMEOUT), int(CLIENT_TIMEOUT % 1 * 1_000_000))
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        super().setblocking(False)
+        self._timeout: float = CLIENT_TIMEOUT
+        self._head = b""
         self.expect_request()
+
+    def settimeout(self, value: float | None) -> None:
+        """Wait for so many seconds at the most; for None as long as the client may take."""
+        self._timeout = CLIENT_TIMEOUT if value is None else value
+
+    def gettimeout(self) -> float:
+        """Return for how long it waits, in seconds: sendfile() asks, too."""
+        return self._timeout
+
+    def setblocking(self, flag: bool) -> None:
+        """Wait as long as the client may take, or not at all."""
+        self._timeout = CLIENT_TIMEOUT if flag else 0
 
     def expect_request(self) -> None:
         """Start to measure how fast a request comes in."""
@@ -79,32 +93,50 @@ class PatientSocket(socket.socket):
         return bool(poll.poll(max(seconds, 0) * 1000))
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return what came in. Raises ConnectionResetError when the client is given up."""
-        if flags & socket.MSG_DONTWAIT or self.gettimeout() is not None:
-            return super().recv(size, flags)
+        """Return what came in.
+
+        Raises ConnectionResetError when the client is given up, and TimeoutError after a shorter timeout that was set.
+        """
+        self.flush()
+        waits = self._timeout > 0 and not flags & socket.MSG_DONTWAIT
         while True:
             left = self.deadline - time.monotonic()
-            if left < 0:
+            if waits and left < 0:
                 raise _given_up()
             try:
-                received = super().recv(size, flags | socket.MSG_DONTWAIT)
+                received = super().recv(size, flags)
             except BlockingIOError:
-                if not self.is_ready(select.POLLIN, min(left, CLIENT_TIMEOUT)):
-                    raise _given_up() from None
+                if not waits:
+                    raise
+                if not self.is_ready(select.POLLIN, min(left, self._timeout)):
+                    raise (_given_up() if self._timeout >= CLIENT_TIMEOUT else TimeoutError("timed out")) from None
             else:
                 self.deadline += len(received) / MIN_RATE
                 return received
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
-        """Send all of it. Raises ConnectionResetError when the client is given up."""
-        rest = memoryview(data)
+        """Send all of it; the head of an answer goes with what follows it, or with flush().
+
+        Raises ConnectionResetError when the client is given up.
+        """
+        given = bytes(data)
+        if given.startswith(b"HTTP/1.") and given.endswith(b"\r\n\r\n"):
+            self._head += given
+            return
+        rest = memoryview(self._head + given)
+        self._head = b""
         while rest:
             try:
-                rest = rest[self.send(rest, flags | socket.MSG_DONTWAIT) :]
+                rest = rest[self.send(rest, flags) :]
             except BlockingIOError:
-                if self.gettimeout() is not None:
+                if not self._timeout:
                     raise
                 self._wait_for_the_reader()
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body."""
+        if self._head:
+            self.sendall(b"")
 
     def _wait_for_the_reader(self) -> None:
         """Return when there is room. The kernel says so only when a third of its buffer is free: see what is taken."""
@@ -140,6 +172,8 @@ class Worker(ThreadWorker):
             return super().handle(conn)
         while self._read_head(conn):
             keeps = super().handle(conn)
+            with suppress(OSError):
+                cast(PatientSocket, conn.sock).flush()
             if keeps is not True or not self._may_stay(conn):
                 return keeps
         return _HALF_A_HEAD
