@@ -192,7 +192,7 @@ def test_the_development_server_writes_no_queries():
 @pytest.mark.parametrize("error", [OperationalError, IntegrityError, ValueError])
 def test_a_failure_is_told_without_what_the_database_says_of_the_row(client, post, written, error):
     def fail(*arguments):
-        if "logs_" in arguments[1]:
+        if "logs" in arguments[1]:
             raise error(WHAT_A_DATABASE_SAYS)
         return arguments[0](*arguments[1:])
 

@@ -13,9 +13,7 @@ import pytest
 from tests import memory
 from tests.builders import a_log
 from tests.memory import BODIES, BODY_BYTES
-from tests.server import PROJECT
-
-pytest_plugins = ["tests.fault_fixtures"]
+from tests.server import PROJECT, Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone tells a peak")
 
@@ -44,13 +42,13 @@ def test_a_body_is_read_in_a_few_times_its_size(reader, name):
 
 
 @pytest.fixture
-def worker(any_database, serve):
-    """A server of one process, and the id of that process."""
-    server = serve(DATABASE_URL=any_database, WEB_CONCURRENCY=1, WEB_THREADS=2)
-    server.manage("migrate", "--verbosity", "0")
-    assert server.post([a_log()])[0] == 200
-    (pid,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return server, pid
+def worker(manage, tmp_path) -> Iterator[tuple[Server, str]]:
+    """A server of one process over an empty store, and the id of that process."""
+    settings = {"DATABASE_URL": manage.environment["DATABASE_URL"], "WEB_CONCURRENCY": 1, "WEB_THREADS": 2}
+    with Server(tmp_path / "server.log", **settings) as server:
+        assert server.post([a_log()]).status == 200
+        (pid,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        yield server, pid
 
 
 STATUSES = {
@@ -69,10 +67,8 @@ def test_a_server_stores_a_body_in_a_few_times_its_size_and_gives_that_back(work
         body = gzip.compress(BODIES[name](size), 1)
         media_type = "application/x-ndjson" if name.startswith("lines") else "application/json"
         memory.forget_peak(pid)
-        answer = server.request(
-            "POST", "/logs/", body, timeout=120, **{"Content-Type": media_type, "Content-Encoding": "gzip"}
-        )
-        assert answer[0] == status, name
+        headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+        assert server.request("POST", "/logs/", body, headers, timeout=120).status == status, name
         peaks[name] = memory.memory(pid)[1] - idle
     assert max(peaks.values()) < 8 * size + 32 * MEBIBYTE, peaks
     assert memory.memory(pid)[0] - idle < 4 * size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
 from logs.lib.limits import MAX_VIOLATIONS
+from tests.builders import a_log, a_view
 
 seeds = st.integers(0, 2**48)
 many = settings(max_examples=400)
@@ -290,7 +292,6 @@ def decoded(text: bytes) -> Any:
 
 
 def assert_readings_agree(content: bytes, is_ndjson: bool) -> None:
-    note(repr(content[:5_000]))
     expected = field_by_field(content, is_ndjson)
     fast = plain.read_plain(content, is_ndjson, serializers.read_other_properties)
     assert fast is None or fast == ([] if expected == "NO_LOGS_PROVIDED" else expected)
@@ -301,7 +302,9 @@ def assert_readings_agree(content: bytes, is_ndjson: bool) -> None:
 @many
 @given(seed=seeds)
 def test_a_body_says_what_its_decoded_value_says(is_ndjson, seed):
-    assert_readings_agree(Writer(seed, is_ndjson).batch(), is_ndjson)
+    content = Writer(seed, is_ndjson).batch()
+    note(repr(content[:5_000]))
+    assert_readings_agree(content, is_ndjson)
 
 
 @pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
@@ -309,7 +312,9 @@ def test_a_body_says_what_its_decoded_value_says(is_ndjson, seed):
 @given(seed=seeds)
 def test_a_long_body_says_what_its_decoded_value_says(as_if_long, is_ndjson, seed):
     # A member that another of the same name replaces counts in the length of a text, but not in that of its value.
-    assert_readings_agree(Writer(seed, is_ndjson, longest=300).batch(), is_ndjson)
+    content = Writer(seed, is_ndjson, longest=300).batch()
+    note(repr(content[:5_000]))
+    assert_readings_agree(content, is_ndjson)
 
 
 @pytest.fixture
@@ -329,6 +334,39 @@ def test_most_usual_batches_are_read_the_fast_way():
     fast = [content for content in valid if plain.read_plain(content, False, serializers.read_other_properties)]
     assert len(valid) > 100
     assert len(fast) > 0.9 * len(valid)
+
+
+LONG = "x" * bodies.SMALL_BYTES
+ODD = {
+    "no actions but blanks": ({**a_log(a_view()), "junk": LONG}, '"actions": [', '"actions": [ ] , "ignored": ['),
+    "no user but blanks": (a_log(a_view()), '"userId": "ABC123XYZ"', f'"userId": [{" " * bodies.SMALL_BYTES}]'),
+    "an action of other members alone": (a_log({"junk": LONG}), "", ""),
+    "an action of blanks": (a_log({"junk": 1}), '"junk": 1', " " * bodies.SMALL_BYTES),
+    "properties of escapes": (a_log(a_view(other="A" * 32_000)), "A", "\\u0041"),
+    "properties of blanks": (a_log(a_view()), '"viewedId"', f'{" " * bodies.SMALL_BYTES} "viewedId"'),
+    "a forbidden character in a long user": (a_log(a_view(), user=LONG + "\0"), "", ""),
+}
+
+
+@pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
+@pytest.mark.parametrize("log, old, new", ODD.values(), ids=ODD)
+def test_an_odd_body_that_is_long_says_what_its_decoded_value_says(is_ndjson, log, old, new):
+    text = json.dumps(log).replace(old, new) if old else json.dumps(log)
+    assert len(text) > bodies.SMALL_BYTES - 10_000
+    assert_readings_agree((text if is_ndjson else f"[{text}]").encode(), is_ndjson)
+
+
+LINE = json.dumps(a_log(a_view())).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [LINE.replace(b", ", b",\n"), LINE + LINE, LINE + b" " + LINE, LINE.replace(b"{", b"{\n", 1) + LINE],
+    ids=["a log on many lines", "two logs on a line", "with a blank between", "both"],
+)
+def test_a_line_is_one_log(content):
+    assert ("INVALID_JSON", "/0") in reading(Body(content, is_ndjson=True))
+    assert_readings_agree(content, is_ndjson=True)
 
 
 # --- JSON texts ------------------------------------------------------------------------------------------------------

@@ -116,9 +116,11 @@ def _lazy_log(text: bytes) -> LazyValue:
 def _lazy_action(text: bytes) -> LazyValue:
     if len(text) <= SMALL_BYTES or not text.startswith(b"{"):
         return _lazy_value(text)
-    return {
+    values = {
         name: _lazy_value(value) for name, value in jsontext.members(text) if name in ("time", "type", "properties")
     }
+    # One that has other members is not empty.
+    return values or dict.fromkeys(["other"] if any(jsontext.members(text)) else [])
 
 
 def _lazy_value(text: bytes) -> LazyValue:

@@ -40,8 +40,9 @@ _find_member = re.compile(rb"[,\s]*+(" + _STRING + rb")\s*+:\s*+(" + _value_patt
 _find_strings = re.compile(rb'(?:[^"]{1,16}+|' + _STRING + rb"){1,4096}+", re.DOTALL).match
 _drop_blanks = re.compile(rb"(" + _STRING + rb")|[ \t\r\n]++", re.DOTALL).sub
 _drop_strings = re.compile(_STRING, re.DOTALL).sub
-# Numbers that a Decimal may not be able to hold: its exponents have 18 digits.
-_find_extremes = re.compile(rb"-?\d+(?:\.\d+)?[eE][+-]?\d{17,}").findall
+# Exponents that a Decimal may not be able to hold: its own have 18 digits.
+_find_long_exponents = re.compile(rb"[eE][+-]?\d{17,}+").finditer
+_OF_A_NUMBER = b"-.0123456789"
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _PIECE_BYTES = 1 << 20
 _ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
@@ -142,8 +143,11 @@ def check(text: bytes) -> None:
     except RecursionError:
         raise _nested_too_deep() from None
     bare = _substitute(_find_strings, _drop_strings, b"", text)
-    for number in _find_extremes(bare):
-        _as_written(number.decode())
+    for exponent in _find_long_exponents(bare):
+        start = exponent.start()
+        while start and bare[start - 1] in _OF_A_NUMBER:
+            start -= 1
+        _as_written(bare[start : exponent.end()].decode())
     _check_depth(bare)
 
 
