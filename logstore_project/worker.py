@@ -133,6 +133,14 @@ class PatientSocket(socket.socket):
                     raise
                 self._wait_for_the_reader()
 
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file, or a part of it. Raises ConnectionResetError when the client is given up."""
+        self.flush()
+        try:
+            return super().sendfile(file, offset, count)
+        except TimeoutError:
+            raise _given_up() from None
+
     def flush(self) -> None:
         """Send the head of an answer that has no body."""
         if self._head:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from logs.api import bodies, plain, serializers
+from logs.api import bodies, plain, properties, serializers
 from logs.api.bodies import Body, Undecodable
 from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
@@ -320,7 +320,7 @@ def test_a_long_body_says_what_its_decoded_value_says(as_if_long, is_ndjson, see
 @pytest.fixture
 def as_if_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few kilobytes are as much as some hundred: many a log, action and value is too long to be decoded whole."""
-    for module in (bodies, serializers, plain):
+    for module in (bodies, properties, plain):
         for name, size in (("MAX_PROPERTIES_BYTES", 2_000), ("SMALL_BYTES", 12_000)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, size)
