@@ -66,11 +66,15 @@ class SnapshotStream:
     def start(self, records: QuerySet[Any, Any], render: Callable[[Iterable[Any]], Generator[bytes]]) -> None:
         """Read the first chunk of what a renderer makes of a queryset's rows.
 
-        Raises django.db.Error when the database is away: then nothing was sent yet.
+        Raises django.db.Error when the database is away: then nothing was sent yet, and the snapshot is ended.
         """
-        rows = self._stack.enter_context(closing(stream(records)))
-        self._chunks = self._stack.enter_context(closing(render(rows)))
-        self._first = next(self._chunks)
+        try:
+            rows = self._stack.enter_context(closing(stream(records)))
+            self._chunks = self._stack.enter_context(closing(render(rows)))
+            self._first = next(self._chunks)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._stack.close()

@@ -88,11 +88,7 @@ def export(
     Raises django.db.Error when the database is away: nothing is written before the first rows are read.
     """
     answer = SnapshotStream()
-    try:
-        answer.start(file_format.select(actions), lambda rows: file_format.render(watch(rows)))
-    except BaseException:
-        answer.close()
-        raise
+    answer.start(file_format.select(actions), lambda rows: file_format.render(watch(rows)))
     return answer
 
 
