@@ -6,6 +6,7 @@ import dj_database_url
 from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
+from logs import __version__
 from logstore_project.env import BASE_DIR, env, log_format, rate
 from logstore_project.logging import FORMATTERS
 
@@ -154,7 +155,6 @@ TEMPLATES = [
         },
     }
 ]
-API_VERSION = "1.0.0"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["logs.access.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["logs.access.permissions.HasScope"],
@@ -162,14 +162,14 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "logs.api.negotiation.ContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     # Those of the OpenAPI document: without a list, what `?version=` says would go into a header.
-    "ALLOWED_VERSIONS": [API_VERSION],
+    "ALLOWED_VERSIONS": [__version__],
     "EXCEPTION_HANDLER": "logs.api.exceptions.answer_exception",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Logs Store",
     "DESCRIPTION": "Stores what users do, in logs of actions, and gives it back by user, time and type.",
-    "VERSION": API_VERSION,
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     # Anybody may know what the store takes; it says nothing of what is in it.
