@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path
 
 from logs.api.exceptions import answer_exception, error_response
+from logs.lib.database import NOT_MIGRATED, explain
 from logs.lib.errors import ErrorCode
 
 
@@ -27,12 +28,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
     if refusal is not None:
         return refusal
     try:
-        missing = _last_migrations() - MigrationRecorder(connection).applied_migrations().keys()
+        missing = _missing_migrations()
     except Error as error:
         return answer_exception(error) or error_response(ErrorCode.STORE_UNAVAILABLE)
-    if missing:
-        return error_response(ErrorCode.STORE_UNAVAILABLE, "The database lacks migrations: run manage.py migrate.")
-    return JsonResponse({"status": "ok"})
+    return error_response(ErrorCode.STORE_UNAVAILABLE, NOT_MIGRATED) if missing else JsonResponse({"status": "ok"})
 
 
 _VIEWS = {"healthz": healthz, "readyz": readyz}
@@ -56,6 +55,20 @@ def _answer_read(request: HttpRequest) -> HttpResponse | None:
     response = error_response(ErrorCode.METHOD_NOT_ALLOWED)
     response.headers["Allow"] = "GET, HEAD"
     return response
+
+
+def why_not_ready() -> str:
+    """Return a sentence for the operator, empty where the store is ready. The connection is closed again."""
+    try:
+        return NOT_MIGRATED if _missing_migrations() else ""
+    except Error as error:
+        return explain(error)
+    finally:
+        connection.close()
+
+
+def _missing_migrations() -> frozenset[tuple[str, str]]:
+    return _last_migrations() - MigrationRecorder(connection).applied_migrations().keys()
 
 
 @functools.cache

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import dj_database_url
 from csp import constants as csp
-from django.core.exceptions import ImproperlyConfigured
 
 from logs import __version__
-from logstore_project.env import BASE_DIR, env, log_format, rate
+from logstore_project import env
 from logstore_project.logging import FORMATTERS
 
 # --- Start -----------------------------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", default="")
-if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set: put a long random string into the environment or .env.")
-DEBUG = env.bool("DEBUG", default=False)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+SECRET_KEY = env.SECRET_KEY
+DEBUG = env.DEBUG
+ALLOWED_HOSTS = env.ALLOWED_HOSTS
+PORT = env.PORT
 
 # --- The log store ---------------------------------------------------------------------------------------------------
 
-LOGSTORE_AUTH = env.str("LOGSTORE_AUTH", default="keys")
-if LOGSTORE_AUTH not in ("keys", "open"):
-    raise ImproperlyConfigured("LOGSTORE_AUTH must be keys or open.")
-LOGSTORE_ANY_OFFSET = env.bool("LOGSTORE_ANY_OFFSET", default=False)
-LOGSTORE_MAX_BODY_BYTES = env.int("LOGSTORE_MAX_BODY_BYTES", default=20 * 1024 * 1024)
+LOGSTORE_AUTH = env.AUTH
+LOGSTORE_ANY_OFFSET = env.ANY_OFFSET
+LOGSTORE_MAX_BODY_BYTES = env.MAX_BODY_BYTES
 
 # For every body but one of logs: Django takes 1,000 fields of a form, and hardly one of the admin's needs 1 KiB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -35,22 +30,21 @@ FILE_UPLOAD_HANDLERS: list[str] = []
 
 # One proxy that ends HTTPS, sets X-Forwarded-Proto and appends to X-Forwarded-For. Without it nothing here is on, so
 # that a store on this machine alone works over plain HTTP.
-LOGSTORE_BEHIND_PROXY = env.bool("LOGSTORE_BEHIND_PROXY", default=False)
+LOGSTORE_BEHIND_PROXY = env.BEHIND_PROXY
 if LOGSTORE_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_HSTS_SECONDS = env.int("LOGSTORE_HSTS_SECONDS", default=365 * 24 * 3600)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("LOGSTORE_HSTS_SUBDOMAINS", default=True)
+    SECURE_HSTS_SECONDS = env.HSTS_SECONDS
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.HSTS_SUBDOMAINS
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 
 # --- Rate limits and cache -------------------------------------------------------------------------------------------
 
 # (how many, in how many seconds) for each API key, for each IP address where there is none; None is no limit.
-LOGSTORE_RATE_INGEST = rate("LOGSTORE_RATE_INGEST")
-LOGSTORE_RATE_READ = rate("LOGSTORE_RATE_READ")
-LOGSTORE_RATE_LOGIN = rate("LOGSTORE_RATE_LOGIN", default="10/m")
+LOGSTORE_RATE_INGEST = env.RATE_INGEST
+LOGSTORE_RATE_READ = env.RATE_READ
+LOGSTORE_RATE_LOGIN = env.RATE_LOGIN
 
-REDIS_URL = env.str("REDIS_URL", default="")
 _in_process = {
     "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
     # A counter that is dropped for want of room starts again from nothing.
@@ -59,23 +53,17 @@ _in_process = {
 CACHES = {
     "default": {
         "BACKEND": "logstore_project.cache.ForgivingRedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": env.REDIS_URL,
         "KEY_PREFIX": "logstore",
     }
-    if REDIS_URL
+    if env.REDIS_URL
     else _in_process,
     "process": _in_process,
 }
 
 # --- Database --------------------------------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": dj_database_url.parse(
-        env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'logstore.sqlite3'}",
-        conn_max_age=600,
-        conn_health_checks=True,
-    )
-}
+DATABASES = {"default": env.DATABASE}
 _database = DATABASES["default"]
 _options = _database.setdefault("OPTIONS", {})
 if _database["ENGINE"] == "django.db.backends.sqlite3":
@@ -83,9 +71,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # transaction waits for the writer before it reads, so that it never fails half-way as locked.
     _options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
     _options.setdefault("transaction_mode", "IMMEDIATE")
-    _options.setdefault("timeout", env.float("LOGSTORE_SQLITE_TIMEOUT", default=20))
+    _options.setdefault("timeout", env.SQLITE_TIMEOUT)
     # A file, because an in-memory database that threads share neither waits nor has a WAL.
-    _database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
+    _database["TEST"] = {"NAME": env.BASE_DIR / "test.sqlite3"}
 else:
     _database["ENGINE"] = "logstore_project.postgresql"
     _options.setdefault("connect_timeout", 5)
@@ -96,9 +84,9 @@ else:
     _options.setdefault("keepalives_interval", 5)
     _options.setdefault("keepalives_count", 3)
 # In seconds, and for the processes that serve requests; 0 is no limit.
-LOGSTORE_STATEMENT_TIMEOUT = env.float("LOGSTORE_STATEMENT_TIMEOUT", default=30)
-LOGSTORE_LOCK_TIMEOUT = env.float("LOGSTORE_LOCK_TIMEOUT", default=10)
-LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.float("LOGSTORE_IDLE_TRANSACTION_TIMEOUT", default=30)
+LOGSTORE_STATEMENT_TIMEOUT = env.STATEMENT_TIMEOUT
+LOGSTORE_LOCK_TIMEOUT = env.LOCK_TIMEOUT
+LOGSTORE_IDLE_TRANSACTION_TIMEOUT = env.IDLE_TRANSACTION_TIMEOUT
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +176,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = env.BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
@@ -221,9 +209,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Browsers of other origins ---------------------------------------------------------------------------------------
 
-_origins = env.list("LOGSTORE_CORS_ORIGINS", default=[])
-CORS_ALLOW_ALL_ORIGINS = "*" in _origins
-CORS_ALLOWED_ORIGINS = [origin for origin in _origins if origin != "*"]
+CORS_ALLOW_ALL_ORIGINS = "*" in env.CORS_ORIGINS
+CORS_ALLOWED_ORIGINS = [origin for origin in env.CORS_ORIGINS if origin != "*"]
 CORS_URLS_REGEX = r"^/logs/?$"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = [
@@ -236,7 +223,7 @@ CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "X-Request-ID"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": FORMATTERS[log_format()]}},
+    "formatters": {"line": {"()": FORMATTERS[env.LOG_FORMAT]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

@@ -29,16 +29,14 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import close, write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from logstore_project.env import env
+from logstore_project.env import CLIENT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
 
-# In seconds: for how long a client may neither send nor take a byte, and the start that a request has on MIN_RATE.
-CLIENT_TIMEOUT = env.float("LOGSTORE_CLIENT_TIMEOUT", default=30)
-# In bytes a second. One that sends a byte now and then never stalls, but keeps a thread.
+# In bytes a second, after a start of CLIENT_TIMEOUT. One that sends a byte at times never stalls, but keeps a thread.
 MIN_RATE = 4096
 # In seconds: for how long a thread waits for the next request of its connection before the main loop does.
 STAY = 0.002

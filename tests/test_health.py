@@ -62,10 +62,16 @@ for path in ("/healthz", "/readyz"):
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres://secret_name@127.0.0.1:1/nothing", "sqlite:////nowhere/secret_name"], ids=["server", "file"]
+    "url", ["postgres://secret_name@127.0.0.1:1/nothing", "sqlite:///{folder}/secret_name"], ids=["server", "file"]
 )
-def test_a_store_whose_database_is_away_is_up_and_not_ready(url):
-    environ = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "logstore_project.settings"}
+def test_a_store_whose_database_is_away_is_up_and_not_ready(url, tmp_path):
+    # SQLite opens no folder.
+    (tmp_path / "secret_name").mkdir()
+    environ = {
+        **os.environ,
+        "DATABASE_URL": url.format(folder=tmp_path),
+        "DJANGO_SETTINGS_MODULE": "logstore_project.settings",
+    }
     asked = subprocess.run(
         [sys.executable, "-c", ASK_WITHOUT_A_DATABASE], env=environ, capture_output=True, text=True, check=True
     )

@@ -10,10 +10,8 @@ import time
 import pytest
 import redis
 from django.core.cache import caches
-from django.core.exceptions import ImproperlyConfigured
 
 from logs.access.rates import seconds_to_wait
-from logstore_project.env import rate
 from tests.builders import a_key, a_log, bearer, stored_logs
 from tests.caches import BLACK_HOLE, NOBODY_LISTENS, REDIS_URL, with_cache
 
@@ -129,23 +127,6 @@ def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_saw(client, settin
     assert get("192.0.2.1") == 200
     assert get("192.0.2.2") == 200
     assert get("198.51.100.7, 192.0.2.1") == 429
-
-
-@pytest.mark.parametrize("text", ["10", "0/m", "-1/m", "10/y", "ten/m", "10/m ", "1/m, 5/h"])
-def test_a_rate_that_is_not_one_is_refused_at_the_start(monkeypatch, text):
-    monkeypatch.setenv("LOGSTORE_RATE_READ", text)
-    with pytest.raises(ImproperlyConfigured, match=r"LOGSTORE_RATE_READ: .*100/m"):
-        rate("LOGSTORE_RATE_READ")
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [("", None), ("7/s", (7, 1)), ("100/m", (100, 60)), ("5/h", (5, 3600)), ("1/d", (1, DAY))],
-    ids=["no limit", "second", "minute", "hour", "day"],
-)
-def test_a_rate_is_how_many_times_in_how_many_seconds(monkeypatch, text, expected):
-    monkeypatch.setenv("LOGSTORE_RATE_READ", text)
-    assert rate("LOGSTORE_RATE_READ", default="9/m") == expected
 
 
 COUNT_IN_A_PROCESS_OF_ITS_OWN = """

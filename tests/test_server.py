@@ -286,9 +286,12 @@ def test_a_client_that_leaves_during_an_answer_harms_nobody(server):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////nowhere/at/all.sqlite3", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
+    "url", ["sqlite:///{folder}/folder", "postgres://nobody@127.0.0.1:1/nothing"], ids=["SQLite", "PostgreSQL"]
 )
 def test_a_database_that_is_away_is_503_at_every_url(tmp_path, url):
+    # SQLite opens no folder.
+    (tmp_path / "folder").mkdir()
+    url = url.format(folder=tmp_path)
     with Server(tmp_path / "log", DATABASE_URL=url, WEB_CONCURRENCY=1) as server:
         answers = [
             server.request("GET", "/logs/"),
@@ -307,16 +310,11 @@ def test_a_database_that_is_away_is_503_at_every_url(tmp_path, url):
     assert (refused.status, missing.status) == (400, 404)
 
 
-@pytest.mark.parametrize(
-    "changes, named",
-    [({"SECRET_KEY": ""}, "SECRET_KEY"), ({"LOGSTORE_AUTH": "no"}, "LOGSTORE_AUTH")],
-    ids=["no secret", "unknown auth"],
-)
-def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
+def test_a_start_with_a_wrong_setting_stops_with_one_sentence():
     ended = subprocess.run(
         ANYWHERE,
         cwd=PROJECT,
-        env=environment(**changes),
+        env=environment(LOGSTORE_AUTH="no"),
         capture_output=True,
         text=True,
         timeout=30,
@@ -325,7 +323,7 @@ def test_a_start_without_its_settings_stops_with_one_sentence(changes, named):
     assert ended.returncode != 0
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1
-    assert named in ended.stderr
+    assert ended.stderr.startswith("LOGSTORE_AUTH: ")
 
 
 @pytest.mark.parametrize(
@@ -344,11 +342,10 @@ def test_sqlite_which_has_one_writer_gets_one_process(changes, workers):
     assert re.search(r"^workers += (\d+)$", shown.stdout, re.MULTILINE)[1] == str(workers)
 
 
-def test_a_start_says_where_the_admin_is_and_how_to_get_in():
+def test_a_start_says_where_the_store_is():
     with subprocess.Popen(
         ANYWHERE, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        said = [process.stdout.readline(), process.stdout.readline()]
+        said = process.stdout.readline()
         process.terminate()
-    assert said[0].startswith("The admin is at http://127.0.0.1:")
-    assert "createsuperuser" in said[1]
+    assert said.startswith("The store is at http://127.0.0.1:")

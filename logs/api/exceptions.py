@@ -14,7 +14,7 @@ from rest_framework import exceptions
 
 from logs.api.violations import first_error, violations
 from logs.lib import metrics
-from logs.lib.database import is_about_nul, is_unavailable, kind_of
+from logs.lib.database import NOT_MIGRATED, is_about_nul, is_unavailable, kind_of, lacks_migrations
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.limits import MAX_VIOLATIONS
 
@@ -67,6 +67,10 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             return error_response(ErrorCode[str(first.code)], str(first), list(violations(error.detail)))
 
         # The database's errors.
+        case DatabaseError() if lacks_migrations(error):
+            metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
+            logger.error(NOT_MIGRATED)
+            return error_response(ErrorCode.STORE_UNAVAILABLE, NOT_MIGRATED)
         case DatabaseError() if is_unavailable(error):
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
             logger.error("database unavailable: %s", kind_of(error))

@@ -21,6 +21,7 @@ _UNAVAILABLE_CODES = {
     "25P03",  # idle in transaction for too long
     "25P04",  # a transaction that took too long
 }
+NOT_MIGRATED = "The database lacks migrations: run `python manage.py migrate`."
 
 
 def is_made() -> bool:
@@ -36,6 +37,29 @@ def encoding() -> str:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA encoding" if connection.vendor == "sqlite" else "SHOW server_encoding")
         return str(cursor.fetchone()[0])
+
+
+def lacks_migrations(error: Error) -> bool:
+    """Return whether an error says that a table or a column is not there: a migration has not been applied."""
+    if connection.vendor == "sqlite":
+        return str(error).startswith(("no such table", "no such column"))
+    return sqlstate(error) in ("42P01", "42703")
+
+
+def explain(error: Error) -> str:
+    """Return what an operator is to do about an error of the database, in a sentence or two.
+
+    Not for a client, nor for a log line of a request: it may name hosts, users and files.
+    """
+    if lacks_migrations(error):
+        return NOT_MIGRATED
+    reason = str(error).strip().partition("\n")[0].removesuffix(".")
+    if connection.vendor == "sqlite":
+        return f"The SQLite file {connection.settings_dict['NAME']} can't be used: {reason}."
+    return (
+        f"PostgreSQL can't be used: {reason}. Is DATABASE_URL right, was the database made (createdb), and does the"
+        " server run?"
+    )
 
 
 def is_unavailable(error: Error) -> bool:

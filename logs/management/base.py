@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 
 from logs.lib import times
+from logs.lib.database import NOT_MIGRATED, explain
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.jsontext import has_forbidden_character
 from logs.management.progress import Progress
@@ -60,7 +61,7 @@ class MaintenanceCommand(BaseCommand):
         except LogStoreError as error:
             raise CommandError(_sentence(error)) from None
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"The database failed: {str(error).strip()}. {self.if_interrupted}") from None
+            raise CommandError(f"{explain(error)} {self.if_interrupted}") from None
         except OSError as error:
             raise CommandError(f"{error.filename or 'A file'}: {error.strerror or error}") from None
 
@@ -99,7 +100,7 @@ def count_argument(text: str) -> int:
 
 def _require_tables() -> None:
     if Log._meta.db_table not in connection.introspection.table_names():
-        raise CommandError("The database has no tables yet: run `manage.py migrate` first.")
+        raise CommandError(NOT_MIGRATED)
 
 
 def _sentence(error: LogStoreError) -> str:

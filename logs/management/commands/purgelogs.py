@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.text import get_text_list
 
+from logs.lib.durations import duration_argument
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, time_argument, user_argument
 from logs.store.purge import Selection, purge
@@ -34,9 +33,6 @@ _EXAMPLES = """\
   0 3 * * *  cd /srv/logstore && .venv/bin/python manage.py purgelogs --older-than 90d --yes    (in a crontab)
 """
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_find_age = re.compile(r"([0-9]{1,6})([hdw])").fullmatch
-
 
 class Command(MaintenanceCommand):
     help = _HELP
@@ -47,8 +43,8 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--older-than",
             metavar="AGE",
-            type=_age_argument,
-            help="delete actions older than this, such as 12h, 90d or 4w (hours, days or weeks)",
+            type=duration_argument,
+            help="delete actions older than this, such as 12h, 90d or 4w",
         )
         parser.add_argument(
             "--before",
@@ -101,13 +97,6 @@ class Command(MaintenanceCommand):
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was deleted. Answer y, or give --yes.")
-
-
-def _age_argument(text: str) -> timedelta:
-    age = _find_age(text)
-    if not age or not int(age[1]):
-        raise ArgumentTypeError(f"{text!r} is not an age: write 12h, 90d or 4w")
-    return timedelta(**{_UNITS[age[2]]: int(age[1])})
 
 
 def _time_of(age: timedelta | None) -> datetime | None:

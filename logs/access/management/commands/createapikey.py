@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +11,7 @@ from django.utils import timezone
 
 from logs.access import keys
 from logs.access.models import ApiKey, Scope
-
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_match_duration = re.compile(r"([1-9][0-9]{0,4})([hdw])").fullmatch
-
-
-def duration(text: str) -> timedelta:
-    match = _match_duration(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("a number and h, d or w, such as 90d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+from logs.lib.durations import duration_argument
 
 
 class Command(BaseCommand):
@@ -33,7 +22,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="who or what the key is for")
         parser.add_argument("--scope", required=True, choices=Scope.values, help="ingest: POST only; read: GET only")
-        parser.add_argument("--expires", type=duration, metavar="90d", help="after so many h, d or w; never without")
+        parser.add_argument(
+            "--expires",
+            type=duration_argument,
+            metavar="90d",
+            help="how long the key is valid, such as 12h, 90d or 4w (default: for ever)",
+        )
 
     def handle(self, *, name: str, scope: str, expires: timedelta | None, **options: Any) -> None:
         key = ApiKey(name=name, scope=scope, expires=timezone.now() + expires if expires else None)

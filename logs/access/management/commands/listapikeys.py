@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         self.stdout.write("\t".join(COLUMNS))
-        for row in ApiKey.objects.order_by("id").values_list(*COLUMNS).iterator():
+        for row in ApiKey.objects.order_by("id").values_list(*COLUMNS):
             self.stdout.write("\t".join(_text(value) for value in row))
 
 
