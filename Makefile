@@ -41,9 +41,9 @@ manage: setup
 
 setup: .venv/ready .secret_key staticfiles/ready
 
-.venv/ready: requirements.txt
+.venv/ready: requirements-dev.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 staticfiles/ready: .venv/ready $(shell find logs/static -type f 2>/dev/null) | .secret_key
