@@ -43,11 +43,11 @@ lint: setup
 
 setup: .venv/ready .secret_key staticfiles/ready
 
-.venv/ready: requirements.txt
+.venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The store needs Python 3.11 or newer, and this is " \
 		+ sys.version.split()[0] + ". Name another one: PYTHON=python3.13 make run")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 staticfiles/ready: .venv/ready $(shell find logs/static -type f 2>/dev/null) | .secret_key
