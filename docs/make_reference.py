@@ -76,10 +76,13 @@ def _settings(example: str) -> Iterator[str]:
         "Every setting comes from the environment, or from a file `.env` beside `manage.py`; the environment wins.",
         "[.env.example](../../.env.example) is such a file to begin with. `make run` needs none of them; every other",
         "start needs `SECRET_KEY`.",
+        "",
+        "A duration is a number and a unit, such as `30s`, `5m`, `1h` or `90d`; a number alone is seconds. Wrong values are",
+        "all reported at once, when the store starts.",
     ]
-    # Text that stands alone, such as how durations are written, goes above the table of what follows it.
     rows: list[tuple[str, str, str]] = []
-    for paragraph in re.split(r"\n{2,}", example.strip()):
+    # The first paragraph is about the file itself.
+    for paragraph in re.split(r"\n{2,}", example.strip())[1:]:
         lines = paragraph.splitlines()
         section = _find_section(lines[0])
         if section:
@@ -96,8 +99,11 @@ def _settings(example: str) -> Iterator[str]:
                 if is_example and value:
                     text += f" For example `{name}={value}`."
             rows.append(("<br>".join(f"`{name}`" for name in defaults), "<br>".join(defaults.values()), text))
-        elif section and text:
-            yield from (text, "")
+        elif text:
+            # It stands alone, such as how durations are written.
+            yield from _settings_table(rows)
+            rows = []
+            yield from ("", text, "")
     yield from _settings_table(rows)
 
 

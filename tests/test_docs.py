@@ -5,7 +5,9 @@ In README.md, the tutorial and the how-to guides every fenced block is one of th
 - ```sh: run, in an empty folder with manage.py and examples/ in it, beside a server; all of its commands must succeed;
 - ```json or ```text right after it: what it prints, … standing for anything;
 - ```crontab: each of its commands is run once;
-- anything else: under a comment that says why it is not run, <!-- not run: it needs a second machine -->.
+- ```console, or json and text elsewhere: under a comment that says why it is not run or compared,
+  <!-- not run: it needs a second machine -->;
+- in another language, such as ```nginx: part of a file, which nobody runs.
 
 A comment <!-- on: sqlite --> or <!-- on: postgresql --> says that a block belongs to one database.
 """
@@ -41,8 +43,11 @@ PAGES = sorted(
     for path in PROJECT.rglob("*.md")
     if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(PROJECT).parts)
 )
-PROGRAMS = ["bash", "curl", "gzip", "jq", "sqlite3", "pg_dump", "pg_restore", "createdb"]
+PROGRAMS = ["bash", "curl", "gzip", "jq", "sqlite3", "psql", "pg_dump", "pg_restore", "createdb"]
 OUTPUTS = ("json", "text")
+SHELLS = ("", "bash", "console", "shell")
+# What changes the machine is for its owner to run.
+changes_the_machine = re.compile(r"^\s*(sudo|apt|apt-get|docker|make|pip|systemctl)\b", re.MULTILINE).search
 parse = MarkdownIt("commonmark").enable("table").parse
 
 
@@ -76,7 +81,7 @@ def read_page(path: Path) -> Page:
             last.output = block
         elif block.language in ("sh", "crontab"):
             page.blocks.append(block)
-        elif not re.search(r"<!-- not run: .{5,} -->", note):
+        elif block.language in OUTPUTS + SHELLS and not re.search(r"<!-- not run: .{5,} -->", note):
             page.loose.append(block)
         last, note = (block if block.language == "sh" else None), ""
     return page
@@ -84,7 +89,9 @@ def read_page(path: Path) -> Page:
 
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.name)
 def test_what_is_not_run_says_why(path):
-    assert [f"line {block.line}: {block.language}" for block in read_page(path).loose] == []
+    page = read_page(path)
+    assert [f"line {block.line}: {block.language}" for block in page.loose] == []
+    assert [f"line {block.line}" for block in page.blocks if changes_the_machine(block.text)] == []
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +136,7 @@ def test_its_commands_run(path, running, folder):
         only = re.search(r"<!-- on: (\w+) -->", block.note)
         if only and only[1] != connection.vendor:
             continue
-        for script in _scripts(block):
+        for script in [] if changes_the_machine(block.text) else _scripts(block):
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", _replaced(script, here)],
                 cwd=folder,
