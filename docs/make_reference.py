@@ -74,11 +74,11 @@ def _settings(example: str) -> Iterator[str]:
         "# Settings",
         "",
         "Every setting comes from the environment, or from a file `.env` beside `manage.py`; the environment wins.",
-        "[.env.example](../../.env.example) is such a file to begin with. `make run` needs none of them; every other",
-        "start needs `SECRET_KEY`.",
+        "[.env.example](../../.env.example) is such a file to begin with. `make run` needs none of them: it makes a",
+        "secret in `.secret_key`, where `manage.py` finds it. Every other start needs `SECRET_KEY`.",
         "",
-        "A duration is a number and a unit, such as `30s`, `5m`, `1h` or `90d`; a number alone is seconds. Wrong values are",
-        "all reported at once, when the store starts.",
+        "A duration is a number and a unit, such as `30s`, `5m`, `1h` or `90d`; a number alone is seconds. The start",
+        "tells all wrong values at once.",
     ]
     rows: list[tuple[str, str, str]] = []
     # The first paragraph is about the file itself.
