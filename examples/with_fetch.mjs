@@ -3,6 +3,8 @@
 //     node examples/with_fetch.mjs
 //
 // LOGSTORE_URL: where the store is. LOGSTORE_KEY: an API key, where the store asks for one.
+import { randomUUID } from "node:crypto";
+
 const url = (process.env.LOGSTORE_URL ?? "http://127.0.0.1:8000") + "/logs/";
 const authorization = process.env.LOGSTORE_KEY ? { Authorization: `Bearer ${process.env.LOGSTORE_KEY}` } : {};
 
@@ -15,7 +17,7 @@ function wireTime(date) {
 async function store(logs, attempts = 5) {
   const request = {
     method: "POST",
-    headers: { ...authorization, "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
+    headers: { ...authorization, "Content-Type": "application/json", "Idempotency-Key": randomUUID() },
     body: JSON.stringify(logs),
   };
   for (let left = attempts - 1; ; left--) {
@@ -48,7 +50,7 @@ async function* read(parameters) {
   }
 }
 
-const userId = `fetch-${crypto.randomUUID()}`;
+const userId = `fetch-${randomUUID()}`;
 const time = wireTime(new Date());
 const actions = [
   { time, type: "CLICK", properties: { locationX: 52, locationY: 11 } },
