@@ -12,6 +12,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.cache import caches
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -38,6 +39,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped")
         for reason, count in reasons.most_common():
             terminalreporter.line(f"{count:5} {reason}")
+        other = "DATABASE_URL= make test" if connection.vendor == "postgresql" else "DATABASE_URL=postgres://… make test"
+        terminalreporter.line(f"What belongs to the other database runs with {other}.")
 
 
 @pytest.fixture(autouse=True)
