@@ -9,7 +9,7 @@ import pytest
 from django.contrib.staticfiles import finders
 
 from logs import __version__
-from logs.api.example import example_batch
+from logs.api.example import example_log
 from tests.builders import a_log, refusal, store_logs, stored_actions
 from tests.server import PROJECT, Server
 
@@ -144,10 +144,10 @@ def test_the_page_shows_nothing_that_is_stored(client, settings, auth):
 @pytest.mark.django_db
 def test_the_batch_that_the_page_shows_is_the_readme_s_and_can_be_stored(page, post_bytes):
     text = re.search(r'<span id="batch">(.*?)</span>', page(), re.DOTALL)[1].replace("&quot;", '"')
-    assert json.loads(text) == example_batch("try-it")
+    assert json.loads(text) == [example_log("try-it")]
     assert post_bytes(text).json() == {"success": True, "stored": 3, "duplicates": 0}
     readme = (PROJECT / "README.md").read_text()
-    assert json.loads(re.search(r"-d '\n(\[.*?\])'\n```", readme, re.DOTALL)[1]) == example_batch()
+    assert json.loads(re.search(r"-d '\n(\[.*?\])'\n```", readme, re.DOTALL)[1]) == [example_log()]
 
 
 def test_a_store_that_requires_keys_has_no_button_but_says_how_to_make_a_key(page, settings):

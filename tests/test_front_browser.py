@@ -7,8 +7,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import expect
 
+from logs.api.example import example_log
 from logs.models import Action, Log
 from tests.browser import has_no_sideways_scroll, on_every_screen
+from tests.builders import some_logs, store_logs
 
 pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,3 +95,63 @@ def test_the_admin_leads_to_the_front_page_and_to_the_docs(visit):
     page = visit.open("/admin/")
     page.get_by_role("link", name="View site").click()
     expect(page).to_have_url(f"{visit.server}/")
+
+
+def _operation(page, name):
+    """An operation in Swagger UI, opened."""
+    operation = page.locator(".opblock", has=page.get_by_text(name, exact=True))
+    operation.locator(".opblock-summary-control").click()
+    expect(operation.get_by_role("button", name="Execute")).to_be_visible()
+    return operation
+
+
+def _execute(page, operation):
+    """The answer to the request that Swagger UI sends with what is filled in."""
+    with page.expect_response(lambda answer: "/logs/" in answer.url) as answer:
+        operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table tbody .response-col_status")).to_contain_text(
+        str(answer.value.status)
+    )
+    return answer.value
+
+
+@on_every_screen
+def test_the_docs_post_the_example_and_read_a_page_with_what_is_filled_in(visit, get):
+    store_logs(*some_logs(12))
+    page = visit.open("/docs/")
+    operation = _operation(page, "appendLogs")
+    assert has_no_sideways_scroll(page)
+    answer = _execute(page, operation)
+    assert (answer.status, answer.json()) == (200, {"success": True, "stored": 3, "duplicates": 0})
+    assert get(userId="ABC123XYZ") == [example_log()]
+    operation.locator(".opblock-summary-control").click()
+    operation = _operation(page, "readLogs")
+    answer = _execute(page, operation)
+    assert answer.url == f"{visit.server}/logs/?limit=10&order=oldest"
+    assert len(answer.json()) == 10
+    assert has_no_sideways_scroll(page)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-ndjson"])
+def test_the_docs_post_the_example_in_every_format(visit, get, media_type):
+    page = visit.open("/docs/")
+    operation = _operation(page, "appendLogs")
+    operation.locator(".opblock-section-request-body select").select_option(media_type)
+    assert _execute(page, operation).json()["stored"] == 3
+    assert get() == [example_log()]
+
+
+def test_the_docs_show_a_long_answer(visit):
+    store_logs(*some_logs(10, *example_log()["actions"] * 200))
+    page = visit.open("/docs/")
+    operation = _operation(page, "readLogs")
+    assert len(_execute(page, operation).json()) == 10
+
+
+@on_every_screen
+def test_the_docs_are_as_dark_as_the_screen_asks(visit):
+    page = visit.open("/docs/")
+    expect(page.locator(".opblock")).to_have_count(2)
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert (_background(page) < 50) == is_dark
+    assert page.locator("html.dark-mode").count() == is_dark

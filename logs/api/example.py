@@ -16,14 +16,14 @@ _ACTIONS: list[dict[str, Any]] = [
 ]
 
 
-def example_batch(user_id: str = "ABC123XYZ") -> list[dict[str, Any]]:
-    """Return a batch of one log with an action of each type."""
-    return [{"userId": user_id, "sessionId": "XYZ456ABC", "actions": _ACTIONS}]
+def example_log(user_id: str = "ABC123XYZ") -> dict[str, Any]:
+    """Return a log with an action of each type."""
+    return {"userId": user_id, "sessionId": "XYZ456ABC", "actions": _ACTIONS}
 
 
 def example_text(user_id: str) -> str:
-    """Return the batch as JSON, an action a line."""
-    [log] = example_batch(user_id)
+    """Return a batch of the log as JSON, an action a line."""
+    log = example_log(user_id)
     start = json.dumps({**log, "actions": []}).removesuffix("]}")
     actions = ",\n  ".join(json.dumps(action) for action in log["actions"])
     return f"[{start}\n  {actions}]}}]"
