@@ -21,7 +21,7 @@ _match_duration = re.compile(r"([1-9][0-9]{0,4})([hdw])").fullmatch
 def duration(text: str) -> timedelta:
     match = _match_duration(text)
     if match is None:
-        raise argparse.ArgumentTypeError("a number and h, d or w, such as 90d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length of time: write 12h, 90d or 4w")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -32,8 +32,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="who or what the key is for")
-        parser.add_argument("--scope", required=True, choices=Scope.values, help="ingest: POST only; read: GET only")
-        parser.add_argument("--expires", type=duration, metavar="90d", help="after so many h, d or w; never without")
+        parser.add_argument(
+            "--scope",
+            required=True,
+            choices=Scope.values,
+            help="ingest may only POST, read may only GET, both may do both",
+        )
+        parser.add_argument(
+            "--expires",
+            type=duration,
+            metavar="AGE",
+            help="how long the key works, such as 12h, 90d or 4w (hours, days or weeks; default: until it is revoked)",
+        )
 
     def handle(self, *, name: str, scope: str, expires: timedelta | None, **options: Any) -> None:
         key = ApiKey(name=name, scope=scope, expires=timezone.now() + expires if expires else None)
