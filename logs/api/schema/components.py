@@ -50,7 +50,7 @@ def add_components(result: Schema, **kwargs: Any) -> Schema:
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
         else:
-            _complete_query(operation["parameters"])
+            _complete_query(operation.get("parameters", []))
     log = example_log()
     schemas = {
         "Batch": {"type": "array", "minItems": 1, "items": ref("Log"), "examples": [[log]]},
