@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The command line of the log store."""
+"""The command line of the Logs Store."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The log store: logs of what users did, over HTTP, in the admin and at the command line."""
+"""Logs Store: logs of what users did, over HTTP, in the admin and at the command line."""
 
 __version__ = "1.0.0"

@@ -28,7 +28,6 @@ class LogStoreAdminSite(admin.AdminSite):
     site_header = "Logs Store"
     site_title = "Logs Store"
     index_title = "Overview"
-    site_url = None
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Only now: logs.admin registers its models with the site, which must be there first.

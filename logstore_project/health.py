@@ -35,7 +35,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 _VIEWS = {"healthz": healthz, "readyz": readyz}
-urlpatterns = [path(name, view) for name, view in _VIEWS.items()]
+urlpatterns = [path(name, view, name=name) for name, view in _VIEWS.items()]
 
 
 class HealthMiddleware:

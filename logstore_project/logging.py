@@ -7,6 +7,7 @@ Referer), nor extras other than the ones named here (Django adds the request its
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import re
@@ -40,7 +41,7 @@ class ConsoleFormatter(logging.Formatter):
         record.request_id = request_id.get()
         # Another handler may have left the exception's text here.
         record.exc_text = None
-        return _hide_keys("ls_...", super().format(record))
+        return _hide_keys("ls_...", super().format(_without_refusal(record)))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.message = _message(record)
@@ -72,22 +73,35 @@ class JSONFormatter(ConsoleFormatter):
             "message": _message(record),
         }
         line |= {name: vars(record)[name] for name in REQUEST_EXTRAS if name in vars(record)}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        told = _without_refusal(record)
+        if told.exc_info:
+            line["exception"] = self.formatException(told.exc_info)
         return _hide_keys("ls_...", json.dumps(line))
 
 
 FORMATTERS = {"console": ConsoleFormatter, "json": JSONFormatter}
 
 
+def _without_refusal(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record without the exception that says no to a caller: scanners cause many, and none is a fault."""
+    if not _is_refusal(record):
+        return record
+    told = copy.copy(record)
+    told.exc_info = None
+    return told
+
+
+def _is_refusal(record: logging.LogRecord) -> bool:
+    return record.name.rpartition(".")[0] == "django.security"
+
+
 def _message(record: logging.LogRecord) -> str:
     """Return the message; where Django speaks of a request, only what it would say of any such request."""
-    area, _, kind = record.name.rpartition(".")
     if record.name == "django.security.csrf" and isinstance(record.args, tuple) and record.args:
         # "Referer checking failed - https://... does not match any trusted origins."
         return f"Forbidden: {str(record.args[0]).partition(' - ')[0]}"
-    if area == "django.security":
-        return f"Refused: {kind}"
+    if _is_refusal(record):
+        return f"Refused: {record.name.rpartition('.')[2]}"
     if hasattr(record, "request") and hasattr(record, "status_code"):
         return responses.get(record.status_code, str(record.status_code))
     return record.getMessage()

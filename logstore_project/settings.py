@@ -15,7 +15,7 @@ DEBUG = env.DEBUG
 ALLOWED_HOSTS = env.ALLOWED_HOSTS
 PORT = env.PORT
 
-# --- The log store ---------------------------------------------------------------------------------------------------
+# --- The store ---------------------------------------------------------------------------------------------------
 
 LOGSTORE_AUTH = env.AUTH
 LOGSTORE_ANY_OFFSET = env.ANY_OFFSET
@@ -163,11 +163,19 @@ SPECTACULAR_SETTINGS = {
     # Anybody may know what the store takes; it says nothing of what is in it.
     "SERVE_AUTHENTICATION": [],
     "PREPROCESSING_HOOKS": ["logs.api.schema.operations.without_aliases"],
+    # As they are declared: what most callers need comes first.
+    "SORT_OPERATION_PARAMETERS": False,
     "POSTPROCESSING_HOOKS": ["logs.api.schema.components.add_components"],
     # From our own static files, never another host's.
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "validatorUrl": None},
+    "SWAGGER_UI_SETTINGS": {
+        "displayOperationId": True,
+        "validatorUrl": None,
+        "tryItOutEnabled": True,
+        "defaultModelsExpandDepth": 0,
+        # A long answer would keep the tab busy for minutes.
+        "syntaxHighlight": False,
+    },
 }
 
 # --- Time, language, static files ------------------------------------------------------------------------------------

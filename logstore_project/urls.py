@@ -8,6 +8,7 @@ from django.urls import include, path
 from logs.api.views import MetricsView
 
 urlpatterns = [
+    path("", include("logstore_project.front")),
     path("", include("logs.urls")),
     path("", include("logstore_project.health")),
     path("metrics", MetricsView.as_view()),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from django.template.loader import render_to_string
 from django.urls import reverse
 
 from logs.admin import pages
@@ -255,3 +256,9 @@ def test_an_empty_store_says_how_to_fill_it(viewer, url):
 )
 def test_a_length_of_time_is_said_in_two_units(seconds, words):
     assert duration(timedelta(seconds=seconds)) == words
+
+
+@pytest.mark.parametrize("about, said", [(0, "0 logs"), (1, "1 log"), (2, "2 logs"), (5_000_000, "5,000,000 logs")])
+def test_the_total_is_counted_in_english(about, said):
+    context = {"page": pages.Page([]), "about": about, "what": "log"}
+    assert f">about {said} in total<" in render_to_string("admin/logs/_pages.html", context)

@@ -42,6 +42,7 @@ def test_a_key_lives_as_long_as_it_was_made_for(expires, lives):
         ["x", "--scope", "write"],
         ["x", "--scope", "read", "--expires", "soon"],
         ["x", "--scope", "read", "--expires", "0d"],
+        ["x", "--scope", "read", "--expires", "9999999w"],
         ["", "--scope", "read"],
         ["two\nlines", "--scope", "read"],
         ["x" * 101, "--scope", "read"],

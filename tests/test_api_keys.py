@@ -148,7 +148,7 @@ def test_an_open_store_asks_nobody_and_looks_at_no_key(send, settings):
 
 
 # Nobody reads or writes a log there; the admin asks for a staff account.
-FOR_EVERYBODY = {"healthz", "readyz", "schema/", "schema", "docs/", "admin/"}
+FOR_EVERYBODY = {"", "favicon.ico", "healthz", "readyz", "schema/", "schema", "docs/", "admin/"}
 
 
 def urls(patterns, start=""):

@@ -1,101 +1,26 @@
-"""The admin in a real browser: Debian's Chromium, without a head, driven by Playwright.
-
-Skipped where there is no Chromium; with CI=true that is a failure. CHROMIUM names another place of it.
-"""
+"""The admin in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from logs.lib.times import format_time
 from logs.models import Log
+from tests.browser import Visit, has_no_sideways_scroll, on_every_screen
 from tests.builders import a_click, a_log, a_navigation, a_staff_user, a_view, store_logs
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD = "a long enough password"
 CHARTS = ("activity", "clicks", "flow", "views", "users")
-DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
-PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-on_every_screen = pytest.mark.parametrize("visit", [DESKTOP, PHONE], ids=["desktop-light", "phone-dark"], indirect=True)
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        reason = "there is no Chromium: apt-get install chromium, or name one in CHROMIUM"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    # Playwright keeps an event loop in this thread, in which Django would refuse its synchronous database.
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    try:
-        with sync_playwright() as playwright:
-            yield playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
-    finally:
-        if before is None:
-            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-        else:
-            os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
-
-
-@dataclass
-class Visit:
-    """A page of the live server, and what went wrong while it was shown."""
-
-    page: Page
-    server: str
-    troubles: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", self._note_message)
-        self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
-        self.page.on("request", lambda request: self._note_host(request.url))
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.server + path)
-        return self.page
-
-    def _note_message(self, message: ConsoleMessage) -> None:
-        self.troubles.append(f"console: {message.text}")
-
-    def _note_host(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.server).netloc:
-            self.troubles.append(f"request: {url}")
-
-
-@pytest.fixture
-def visit(request, browser, live_server) -> Iterator[Visit]:
-    """Somebody at a desktop, or as on_every_screen says; afterwards nothing may have gone wrong."""
-    context = browser.new_context(**getattr(request, "param", DESKTOP))
-    visit = Visit(context.new_page(), live_server.url)
-    yield visit
-    context.close()
-    assert visit.troubles == []
 
 
 @pytest.fixture
@@ -141,10 +66,6 @@ def _log_in_by_hand(visit: Visit) -> Page:
     return page
 
 
-def _has_no_sideways_scroll(page: Page) -> bool:
-    return page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
-
-
 @on_every_screen
 def test_staff_log_in_search_and_read_a_log(visit, stored):
     page = _log_in_by_hand(visit)
@@ -153,7 +74,7 @@ def test_staff_log_in_search_and_read_a_log(visit, stored):
     page.get_by_role("button", name="Search").click()
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(5)
-    assert _has_no_sideways_scroll(page)
+    assert has_no_sideways_scroll(page)
     rows.first.get_by_role("link", name="ann-1").click()
     expect(page.locator(".timeline .entry")).to_have_count(5)
     expect(page.get_by_text("navigated from home to shop", exact=True)).to_be_visible()
@@ -161,7 +82,7 @@ def test_staff_log_in_search_and_read_a_log(visit, stored):
     expect(page.locator("svg.lanes circle")).to_have_count(5)
     page.get_by_text("JSON").first.click()
     expect(page.get_by_text('{"pageFrom":"home","pageTo":"shop"}')).to_be_visible()
-    assert _has_no_sideways_scroll(page)
+    assert has_no_sideways_scroll(page)
 
 
 @on_every_screen
@@ -175,7 +96,7 @@ def test_insights_draws_every_chart(visit, stored):
     expect(page.locator("#totals .tiles a").first).to_have_text("35")
     page.locator("#views summary").click()
     expect(page.locator("#views table")).to_contain_text("hat")
-    assert _has_no_sideways_scroll(page)
+    assert has_no_sideways_scroll(page)
     # Tooltips and the other colour scheme are drawn under the page's policy, too.
     page.locator("#activity canvas").hover()
     page.get_by_role("button", name="Toggle theme").first.click()
@@ -272,7 +193,7 @@ def test_an_empty_store_is_explained(visit):
     for path in ("/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"):
         visit.open(path)
         expect(page.get_by_text("No logs yet")).to_be_visible()
-        assert _has_no_sideways_scroll(page)
+        assert has_no_sideways_scroll(page)
 
 
 def _colours_drawn(page: Page, chart: str) -> int:

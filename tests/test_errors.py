@@ -53,13 +53,12 @@ in_either_mode = pytest.mark.usefixtures("either_mode")
 @pytest.mark.parametrize(
     "url",
     [
-        "/",
         "/log/",
         "/LOGS/",
         "/%ff",
         "/%00",
         "/static/no.css",
-        "/favicon.ico",
+        "/favicon.ico/",
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post", "put", "options"])

@@ -69,13 +69,24 @@ def test_what_would_answer_something_else_is_refused(stored, command, options, m
         command("exportlogs", *options)
 
 
-@pytest.mark.parametrize("name", ["x.xlsx", "x.csv.zip", "x.txt.gz", "x.2018"])
+@pytest.mark.parametrize(
+    "name", ["x.xlsx", "x.parquet", "x.TXT", "x.csv.zip", "x.txt.gz", "x.xlsx.GZ", "x.2018", ".xlsx", ".xlsx.gz"]
+)
 def test_an_ending_that_says_no_format_is_refused(stored, command, tmp_path, name):
     with pytest.raises(
-        CommandError, match=r"no format has the ending \.\w+\. Use one of \.ndjson, \.json, \.csv, \.jsonl"
+        CommandError,
+        match=r"the ending \.\w+ says no format: use \.ndjson, \.json, \.csv or \.jsonl, or say --format\.$",
     ):
         command("exportlogs", "-o", tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name, start", [("x.JSON", "[{"), ("x.Csv", "time,"), (".json", "[{"), ("x", "{"), ("xlsx", "{")]
+)
+def test_an_ending_in_capitals_says_the_same_and_without_one_it_is_ndjson(stored, command, tmp_path, name, start):
+    command("exportlogs", "-o", tmp_path / name)
+    assert (tmp_path / name).read_text().startswith(start)
 
 
 def test_a_format_that_is_said_needs_no_ending(stored, command, tmp_path):

@@ -89,6 +89,94 @@ def test_documents_of_the_old_service_lose_what_mongodb_added(command, get, file
     ]
 
 
+def _with_time(time) -> bytes:
+    document = json.loads(json.dumps(MONGO_CANONICAL))
+    document["actions"][0]["time"] = time
+    return as_lines(document)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "date, written",
+    {
+        "2018-10-19T03:37:28Z": "2018-10-18T21:37:28-06:00",
+        "2018-10-19T03:37:28.000Z": "2018-10-18T21:37:28-06:00",
+        "2018-10-19T03:37:28.042Z": "2018-10-18T21:37:28.042000-06:00",
+        "2018-10-18T21:37:28.042-0600": "2018-10-18T21:37:28.042000-06:00",
+        "2018-10-18T21:37:28-06:00": "2018-10-18T21:37:28-06:00",
+        "1969-12-31T23:59:59.999Z": "1969-12-31T17:59:59.999000-06:00",
+    }.items(),
+)
+def test_a_date_of_mongodb_is_the_same_instant(command, get, file, date, written):
+    command("importlogs", file(_with_time({"$date": date})))
+    assert written in [action["time"] for action in get()[0]["actions"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrapped", [False, True], ids=["legacy", "canonical"])
+@pytest.mark.parametrize(
+    "milliseconds, written",
+    [
+        (1539920248000, "2018-10-18T21:37:28-06:00"),
+        (1539920248042, "2018-10-18T21:37:28.042000-06:00"),
+        (0, "1969-12-31T18:00:00-06:00"),
+        (-1, "1969-12-31T17:59:59.999000-06:00"),
+        (-62135575200000, "0001-01-01T00:00:00-06:00"),
+        (253402300799999, "9999-12-31T17:59:59.999000-06:00"),
+    ],
+)
+def test_a_date_of_mongodb_in_milliseconds_is_the_same_instant(command, get, file, wrapped, milliseconds, written):
+    number = {"$numberLong": str(milliseconds)} if wrapped else milliseconds
+    command("importlogs", file(_with_time({"$date": number})))
+    assert written in [action["time"] for action in get()[0]["actions"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "time",
+    [
+        {"$date": 253402300800000},
+        {"$date": -62135575200001},
+        {"$date": {"$numberLong": "9" * 400}},
+        {"$date": {"$numberDouble": "1e999999"}},
+        {"$date": {"$numberLong": "NaN"}},
+        {"$date": "2018-02-30T00:00:00.000Z"},
+        {"$date": "2018-10-19T03:37:28"},
+        {"$date": "2018-10-19"},
+        {"$date": "0001-01-01T00:00:00Z"},
+        {"$date": True},
+        {"$date": 1.5},
+        {"$date": None},
+        {"$date": 0, "more": 0},
+        {"$timestamp": {"t": 1539920248, "i": 1}},
+    ],
+    ids=str,
+)
+def test_a_date_of_mongodb_that_the_store_can_not_hold_is_refused(command, file, tmp_path, time):
+    content = _with_time(time)
+    with pytest.raises(CommandError, match="line 1: /0/actions/0/time: INVALID_TIME_FORMAT"):
+        command("importlogs", file(content))
+    rejects = tmp_path / "rejects.ndjson"
+    command("importlogs", file(content), "--on-error", "skip", "--rejects", rejects)
+    assert json.loads(rejects.read_text())["actions"][0]["time"] == time
+
+
+@pytest.mark.django_db
+def test_a_date_of_mongodb_in_a_log_of_the_stores_own_or_in_properties_is_no_time(command, get, file):
+    with pytest.raises(CommandError, match="INVALID_TIME_FORMAT"):
+        command("importlogs", file(as_lines(a_log(a_view({"$date": 0})))))
+    document = json.loads(json.dumps(MONGO_CANONICAL))
+    document["actions"][1]["properties"]["seen"] = {"$date": "2018-10-19T03:37:28Z"}
+    command("importlogs", file(as_lines(document)))
+    assert get()[0]["actions"][1]["properties"]["seen"] == {"$date": "2018-10-19T03:37:28Z"}
+
+
+@pytest.mark.django_db
+def test_a_refused_time_is_told_how_its_instant_is_written(command, file):
+    with pytest.raises(CommandError, match=r"Write this instant as 2018-10-18T21:37:28-06:00, or set LOGSTORE_ANY"):
+        command("importlogs", file(as_lines(a_log(a_view("2018-10-19T03:37:28.000Z")))))
+
+
 @pytest.mark.django_db
 def test_a_number_of_mongodb_that_is_none_is_refused(command, file):
     document = json.loads(json.dumps(MONGO_CANONICAL).replace('"52"', '"NaN"'))

@@ -167,8 +167,26 @@ def test_a_form_of_another_site_is_told_of_without_what_its_headers_say(written,
 def test_a_host_that_is_not_ours_is_told_of_without_its_name(client, written, settings, path, debug):
     settings.DEBUG = debug
     assert client.get(path, headers={"Host": "secretuser.example"}).status_code == 400
-    assert "Refused: DisallowedHost" in written()
+    refused = [line for line in written().splitlines() if "logstore.access" not in line and "GET " not in line]
+    # One line, without the frames of the exception.
+    assert len(refused) == 1
+    assert "Refused: DisallowedHost" in refused[0]
+    assert "exception" not in refused[0]
     assert personal_in(written()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_scanner_leaves_a_line_a_request_in_a_server_s_log(tmp_path, log_format):
+    with Server(tmp_path / "log", WEB_CONCURRENCY=1, LOGSTORE_LOG_FORMAT=log_format) as server:
+        before = len(server.log.splitlines())
+        for path in ("/", "/logs/", "/admin/", "/.env"):
+            assert server.request("GET", path, headers={"Host": "secretuser.example"}).status == 400
+    lines = server.log.splitlines()[before:]
+    assert sum("Refused: DisallowedHost" in line for line in lines) == 4
+    assert "Traceback" not in server.log
+    assert "File " not in server.log
+    assert "secretuser" not in server.log
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck
 from hypothesis import settings as limits
+from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 
+from logs.api.example import example_log
 from logs.lib.errors import ErrorCode
 from tests.builders import stored_actions, stored_logs
 
@@ -78,6 +80,39 @@ def test_both_formats_are_documented_both_ways(document):
     assert set(operations["get"]["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson"}
 
 
+def test_every_example_is_what_its_schema_says(document):
+    schemas = document["components"]["schemas"]
+    answers = [
+        media["schema"]
+        for operation in document["paths"]["/logs/"].values()
+        for answer in operation["responses"].values()
+        for media in answer.get("content", {}).values()
+    ]
+    examined = [schema for schema in [*schemas.values(), *answers] if "examples" in schema]
+    assert len(examined) >= 20
+    for schema in examined:
+        for example in schema["examples"]:
+            # With what its references lead to.
+            Draft202012Validator({**schema, "components": document["components"]}).validate(example)
+
+
+def test_the_examples_are_the_batch_of_the_readme(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["Batch"]["examples"] == [[example_log()]]
+    assert schemas["Log"]["examples"] == [example_log()]
+    shown = [schemas[f"{name}Action"]["examples"][0] for name in ("Click", "View", "Navigate")]
+    assert shown == example_log()["actions"]
+
+
+def test_every_parameter_has_one_plain_type_and_only_the_limit_is_filled_in(document):
+    for operation in document["paths"]["/logs/"].values():
+        for parameter in operation["parameters"]:
+            assert parameter["schema"]["type"] in ("string", "integer", "array"), parameter["name"]
+            assert parameter.get("example") == (10 if parameter["name"] == "limit" else None)
+    names = [parameter["name"] for parameter in document["paths"]["/logs/"]["get"]["parameters"]]
+    assert names[:5] == ["userId", "from", "to", "types", "limit"]
+
+
 @pytest.mark.parametrize("accept", ["application/yaml", "application/json", "*/*", "text/html"])
 def test_whoever_asks_for_the_document_gets_it_or_the_contract_s_refusal(client, accept):
     answer = client.get("/schema/", headers={"Accept": accept})
@@ -99,18 +134,23 @@ def test_the_page_holds_no_script_or_style_and_asks_no_other_host(client):
     page = client.get("/docs/", headers={"Accept": "text/html"})
     assert page.status_code == 200
     html = page.content.decode()
+    assert '<html lang="en">' in html
     assert re.findall(r"<script(?! src=)|<style|\bon\w+=|\bstyle=", html) == []
+    assert 'rel="icon" href="/static/logs/icon.svg"' in html
     urls = re.findall(r'(?:src|href)="([^"]+)"', html)
-    assert len(urls) == 6
+    scripts = [url for url in urls if "script" in url and not url.startswith("/static/")]
+    assert len(scripts) == 1
     for url in urls:
         if url.startswith("/static/"):
             assert finders.find(url.removeprefix("/static/"))
-        else:
+        elif url in scripts:
             script = client.get(url)
             assert script.headers["Content-Type"].startswith("application/javascript")
             assert b"/schema/" in script.content
             assert b"http://" not in script.content + page.content
             assert b"https://" not in script.content + page.content
+        else:
+            assert url in ("/", "/docs/", "/admin/")
 
 
 @pytest.mark.parametrize("url", ["/docs/", "/schema/"])

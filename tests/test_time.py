@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 
-from logs.lib.times import format_time, parse_time
+from logs.api.bodies import SMALL_BYTES
+from logs.lib.errors import ErrorCode
+from logs.lib.times import format_time, parse_time, why_refused
 from logs.models import Action
 from tests.builders import a_log, a_view, places, refusal, stored_actions
 
@@ -207,3 +211,85 @@ def test_a_plus_in_a_query_may_come_decoded_as_a_space(settings, post, client):
     for sign in ("+", "%20", "%2B"):
         answer = client.get(f"/logs/?from=2018-10-19T03:37:28{sign}01:00&to=2018-10-19T03:37:28{sign}01:00")
         assert len(answer.getvalue()) > 2
+
+
+# --- What a refused time should have been ----------------------------------------------------------------------------
+
+ADVICE = {
+    "2018-10-19T03:37:28Z": "Write this instant as 2018-10-18T21:37:28-06:00, or set LOGSTORE_ANY_OFFSET=true.",
+    "2018-10-19T03:37:28.000Z": "Write this instant as 2018-10-18T21:37:28-06:00, or set LOGSTORE_ANY_OFFSET=true.",
+    "2018-10-19t03:37:28z": "Write this instant as 2018-10-18T21:37:28-06:00, or set LOGSTORE_ANY_OFFSET=true.",
+    "2018-10-18T21:37:28+00:00": "Write this instant as 2018-10-18T15:37:28-06:00, or set LOGSTORE_ANY_OFFSET=true.",
+    "2018-10-18T21:37:28.123456-06:00": "Write this instant as 2018-10-18T21:37:28-06:00, or set"
+    " LOGSTORE_ANY_OFFSET=true, which keeps 6 digits of the fraction.",
+    "2018-10-19T03:37:28.999999999Z": "Write this instant as 2018-10-18T21:37:28-06:00, or set"
+    " LOGSTORE_ANY_OFFSET=true, which keeps 6 digits of the fraction.",
+    "0001-01-01T06:00:00Z": "Write this instant as 0001-01-01T00:00:00-06:00, or set LOGSTORE_ANY_OFFSET=true.",
+    "2018-10-18T21:37:28": "The offset is missing.",
+    "2018-10-18T21:37:28.123456": "The offset is missing.",
+}
+NAMES_AN_INSTANT = ["2018-10-18T21:37:28", "2018-10-18T21:37:28.1234567-06:00"]
+WITHOUT_ADVICE = [text for text in NEVER_A_TIME + BEYOND_THE_CALENDAR if text not in NAMES_AN_INSTANT]
+
+
+@pytest.mark.parametrize("text, advice", ADVICE.items())
+def test_a_refusal_shows_how_the_instant_is_written(text, advice):
+    assert why_refused(text) == f"{ErrorCode.INVALID_TIME_FORMAT.sentence} {advice}"
+
+
+@pytest.mark.parametrize("text", WITHOUT_ADVICE, ids=ascii)
+def test_a_refusal_of_what_names_no_instant_shows_nothing_of_it(text):
+    assert why_refused(text) == ErrorCode.INVALID_TIME_FORMAT.sentence
+
+
+@pytest.mark.parametrize("text", ANY_OFFSET)
+def test_what_a_refusal_advises_is_taken(text):
+    advised = re.search(r"Write this instant as (\S+),", why_refused(text))[1]
+    assert parse_time(advised) == datetime.fromisoformat(text.upper()).replace(microsecond=0)
+
+
+def test_with_any_offset_a_refusal_keeps_the_digits_that_the_store_keeps(settings):
+    settings.LOGSTORE_ANY_OFFSET = True
+    advice = "Write this instant as 2018-10-18T21:37:28.123456-06:00."
+    assert why_refused("2018-10-19T03:37:28.123456789Z").endswith(advice)
+
+
+WAYS = {
+    "an array": ("application/json", lambda logs: json.dumps(logs)),
+    "text": ("text/plain", lambda logs: json.dumps(logs)),
+    "lines": ("application/x-ndjson", lambda logs: "\n".join(map(json.dumps, logs))),
+    "a long array": ("application/json", lambda logs: json.dumps(logs) + " " * SMALL_BYTES),
+    "properties with an escape": ("application/json", lambda logs: json.dumps(logs).replace("FDJ", "F\\u0044J")),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("text", ["2018-10-19T03:37:28.000Z", "2018-10-18T21:37:28"])
+def test_every_body_with_such_a_time_is_told(post_bytes, way, text):
+    content_type, write = WAYS[way]
+    answer = post_bytes(write([a_log(), a_log(a_view(), a_view(text))]), content_type)
+    assert refusal(answer) == (400, "INVALID_TIME_FORMAT")
+    assert places(answer) == [("INVALID_TIME_FORMAT", "/1/actions/1/time")]
+    assert answer.json()["detail"] == answer.json()["errors"][0]["detail"] == why_refused(text)
+    assert stored_actions() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("parameter", ["from", "to"])
+@pytest.mark.parametrize("text", ["2018-10-19T03:37:28.000Z", "2018-10-18T21:37:28+00:00", "2018-10-18T21:37:28"])
+def test_a_query_with_such_a_time_is_told(client, parameter, text):
+    # A plus that was not encoded is a space.
+    for sent in (text, text.replace("+", "%2B")):
+        answer = client.get(f"/logs/?{parameter}={sent}")
+        assert places(answer) == [("INVALID_TIME_FORMAT", parameter)]
+        assert answer.json()["detail"] == answer.json()["errors"][0]["detail"] == why_refused(text)
+
+
+@pytest.mark.django_db
+def test_every_time_of_a_body_and_a_query_is_told_its_own(post, client):
+    answer = post([a_log(a_view("2018-10-19T03:37:28Z"), a_view("x"), a_view("2018-10-19T03:37:29Z"))])
+    assert ["21:37:28" in error["detail"] for error in answer.json()["errors"]] == [True, False, False]
+    assert ["21:37:29" in error["detail"] for error in answer.json()["errors"]] == [False, False, True]
+    answer = client.get("/logs/?to=2018-10-19T03:37:28Z&from=2018-10-19T03:37:27Z")
+    assert ["21:37:28" in error["detail"] for error in answer.json()["errors"]] == [True, False]

@@ -58,9 +58,9 @@ def test_a_good_store_has_no_findings(log, command):
 @pytest.mark.parametrize(
     "change, found",
     [
-        ("click_count = 7", "click_count: it is 7, but by its actions 1"),
-        ("view_count = 0", "view_count: it is 0, but by its actions 1"),
-        ("navigate_count = 2", "navigate_count: it is 2, but by its actions 1"),
+        ("click_count = 7", "click_count: it is 7, but its actions say 1"),
+        ("view_count = 0", "view_count: it is 0, but its actions say 1"),
+        ("navigate_count = 2", "navigate_count: it is 2, but its actions say 1"),
         ("version = 0", "version: it is 0, but must be 1 or more"),
         ("first_time = '2018-10-01 00:00:00'", "first_time: it is 2018-10-01 00:00:00+00:00"),
         ("last_time = '2018-12-01 00:00:00'", "last_time: it is 2018-12-01 00:00:00+00:00"),
@@ -172,7 +172,7 @@ def test_a_time_that_cannot_be_read_is_found(log, damage):
     damage("UPDATE logs_action SET time = %s WHERE id = %s", unreadable, action.id)
     for options in ([], ["--fix"]):
         lines, failed = findings(*options)
-        assert f"log {log.id}, action {action.id}, time: it is no time that the store can hold" in lines
+        assert f"log {log.id}, action {action.id}, time: it is not a time that the store can hold" in lines
         assert failed
 
 

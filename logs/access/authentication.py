@@ -33,7 +33,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise LogStoreError(ErrorCode.INVALID_API_KEY)
         # URLs end up in browser histories and logs.
         if not in_header and key.scope != Scope.INGEST:
-            raise LogStoreError(ErrorCode.PERMISSION_DENIED, "Only a key that may only ingest may come as ?key=.")
+            raise LogStoreError(ErrorCode.PERMISSION_DENIED, "Only a key of the scope ingest may come in the URL.")
         keys.note_use(key)
         return None, key
 

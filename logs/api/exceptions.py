@@ -38,16 +38,17 @@ def error_response(
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     if code.status == 401:
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return JsonResponse(
-        {
-            "success": False,
-            "code": code.name,
-            "detail": detail or code.sentence,
-            "errors": [violation.as_json() for violation in violations[:MAX_VIOLATIONS]],
-        },
-        status=code.status,
-        headers=headers,
-    )
+    return JsonResponse(error_body(code, violations, detail), status=code.status, headers=headers)
+
+
+def error_body(code: ErrorCode, violations: Sequence[Violation] = (), detail: str = "") -> dict[str, object]:
+    """Return the value of the contract's error body; its arguments are those of error_response."""
+    return {
+        "success": False,
+        "code": code.name,
+        "detail": detail or code.sentence,
+        "errors": [violation.as_json() for violation in violations[:MAX_VIOLATIONS]],
+    }
 
 
 def answer_exception(error: Exception, context: object = None) -> JsonResponse | None:

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from logs.lib.errors import ErrorCode
 from logs.lib.jsontext import has_forbidden_character
 from logs.lib.limits import MAX_LOCATION
-from logs.lib.times import format_time, parse_time
+from logs.lib.times import format_time, parse_time, storable, why_refused
 from logs.models import ActionType
 
 
@@ -78,15 +78,20 @@ class StrictNumber(serializers.FloatField):
 
 
 class TimeField(serializers.Field[datetime, str, str, Any]):
-    """A time of the wire as an aware datetime in UTC; written back with `-06:00`."""
+    """A time of the wire as an aware datetime in UTC; written back with `-06:00`.
+
+    An aware datetime, which no JSON holds, is taken as well.
+    """
 
     def run_validation(self, data: Any = serializers.empty) -> datetime:
         if data is serializers.empty or data in (None, "", {}):
             raise refusal(ErrorCode.MISSING_TIME_VALUE)
+        text = data if isinstance(data, str) else ""
         try:
-            return parse_time(data if isinstance(data, str) else "")
+            return storable(data) if isinstance(data, datetime) else parse_time(text)
         except ValueError:
-            raise refusal(of_type(data, ErrorCode.INVALID_TIME_FORMAT)) from None
+            code = of_type(data, ErrorCode.INVALID_TIME_FORMAT)
+            raise refusal(code, why_refused(text) if code is ErrorCode.INVALID_TIME_FORMAT else "") from None
 
     def to_representation(self, value: datetime) -> str:
         return format_time(value)

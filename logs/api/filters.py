@@ -31,10 +31,11 @@ class _TimeField(forms.CharField):
     def clean(self, value: str | None) -> datetime | None:
         if not value:
             return None
+        text = value.replace(" ", "+")
         try:
-            return times.parse_time(value.replace(" ", "+"))
+            return times.parse_time(text)
         except ValueError:
-            raise _refusal(ErrorCode.INVALID_TIME_FORMAT) from None
+            raise _refusal(ErrorCode.INVALID_TIME_FORMAT, times.why_refused(text)) from None
 
 
 class _TypesField(forms.Field):
@@ -90,5 +91,5 @@ class ActionFilter(django_filters.FilterSet):
         return self.form_class()
 
 
-def _refusal(code: ErrorCode) -> ValidationError:
-    return ValidationError(code.sentence, code=code.name)
+def _refusal(code: ErrorCode, text: str = "") -> ValidationError:
+    return ValidationError(text or code.sentence, code=code.name)

@@ -38,13 +38,13 @@ class LogQuery:
     def __init__(self, query_string: str) -> None:
         given = _parse(query_string)
         data = MultiValueDict({name: [value for value in values if value] for name, values in given.items()})
-        refused: dict[str, ErrorCode] = {}
+        refused: dict[str, Violation] = {}
 
         def read(name: str, parse: Callable[[str], T], code: ErrorCode = ErrorCode.INVALID_PARAMETER) -> T | None:
             try:
                 return parse(value) if (value := data.get(name)) and isinstance(value, str) else None
             except ValueError:
-                refused[name] = code
+                refused[name] = _violation(name, code)
                 return None
 
         self.user_id: str | None = data.get("userId") or None
@@ -53,15 +53,13 @@ class LogQuery:
         read("format", _parse_format)
         cursor = read("cursor", Cursor.decode, ErrorCode.INVALID_CURSOR)
         if cursor is not None and cursor.order is not self.order:
-            refused["cursor"] = ErrorCode.INVALID_CURSOR
+            refused["cursor"] = _violation("cursor", ErrorCode.INVALID_CURSOR)
         self._rest = cursor.rest if cursor else IdRange()
         self._data = data
         form = ActionFilter.form_class()(data)
         refused |= _refused_by_form(form) | _misused(given)
         if refused:
-            raise LogStoreError.from_violations(
-                [Violation(refused[name], parameter=_shown(name)) for name in given if name in refused]
-            )
+            raise LogStoreError.from_violations([refused[name] for name in given if name in refused])
         self._chosen = form.cleaned_data
 
     @property
@@ -116,21 +114,27 @@ def _parse(query_string: str) -> dict[str, list[str]]:
     return given
 
 
-def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, ErrorCode]:
+def _misused(given: Mapping[str, Sequence[str]]) -> dict[str, Violation]:
     misused = {}
     for name, values in given.items():
         if name not in PARAMETERS:
-            misused[name] = ErrorCode.UNKNOWN_PARAMETER
+            misused[name] = _violation(name, ErrorCode.UNKNOWN_PARAMETER)
         elif len(values) > 1 and name not in _REPEATABLE:
-            misused[name] = ErrorCode.INVALID_PARAMETER
+            misused[name] = _violation(name, ErrorCode.INVALID_PARAMETER)
     return misused
 
 
-def _refused_by_form(form: forms.Form) -> dict[str, ErrorCode]:
-    return {
-        name: ErrorCode.__members__.get(str(errors[0].code), ErrorCode.INVALID_PARAMETER)
-        for name, errors in form.errors.as_data().items()
-    }
+def _refused_by_form(form: forms.Form) -> dict[str, Violation]:
+    refused = {}
+    for name, [error, *_] in form.errors.as_data().items():
+        code = ErrorCode.__members__.get(str(error.code))
+        # What Django itself says of a value is not for an answer.
+        refused[name] = _violation(name, code or ErrorCode.INVALID_PARAMETER, str(error.message) if code else "")
+    return refused
+
+
+def _violation(name: str, code: ErrorCode, detail: str = "") -> Violation:
+    return Violation(code, parameter=_shown(name), detail=detail)
 
 
 def _parse_format(text: str) -> str:

@@ -79,7 +79,7 @@ def time_argument(text: str) -> datetime:
     try:
         return times.parse_time(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r}: {ErrorCode.INVALID_TIME_FORMAT.sentence}") from None
+        raise ArgumentTypeError(f"{text!r}: {times.why_refused(text)}") from None
 
 
 def user_argument(text: str) -> str:

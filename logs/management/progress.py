@@ -8,6 +8,8 @@ from typing import Never, TextIO
 
 from tqdm import tqdm
 
+from logs.lib.text import count_of
+
 SECONDS_BETWEEN_LINES = 10
 
 # The monitor is a thread that redraws a bar nobody has moved.
@@ -19,7 +21,7 @@ class Progress:
 
     stream: where it is shown.
     label: the words in front.
-    unit: what is counted; "B" is bytes.
+    unit: what is counted, in the plural; "B" is bytes.
     total: None where it is not known.
     """
 
@@ -30,7 +32,15 @@ class Progress:
         self._started = self._shown = time.monotonic()
         self._bar: tqdm[Never] | None = None
         if stream.isatty():
-            self._bar = tqdm(file=stream, desc=label, unit=self._unit, unit_scale=True, total=total, dynamic_ncols=True)
+            self._bar = tqdm(
+                file=stream,
+                desc=label,
+                unit=self._unit,
+                unit_scale=True,
+                total=total,
+                dynamic_ncols=True,
+                bar_format=self._layout("|{bar}| "),
+            )
 
     def advance(self, count: int = 1) -> None:
         """Count some more."""
@@ -51,18 +61,30 @@ class Progress:
         else:
             self._write_line()
 
+    def _layout(self, bar: str = "") -> str | None:
+        """Return tqdm's format of the numbers, None for its own, which writes a count of 6 as 6.00, as if of bytes."""
+        if self._unit == "B":
+            return None
+        if self._total:
+            counts = "{n:,} of {total:,}{unit} [{elapsed}<{remaining}, {rate_fmt}]"
+            return f"{{desc}}: {{percentage:.0f}}% {bar}{counts}"
+        counted = "{n:,}{unit}" if bar else count_of(self.count, self._unit.strip().removesuffix("s"))
+        return f"{{desc}}: {counted} [{{elapsed}}, {{rate_fmt}}]"
+
     def _write_line(self) -> None:
         self._shown = time.monotonic()
+        layout = self._layout()
         line = tqdm.format_meter(
             self.count,
             # 0 stands for a total that is not known.
             self._total or 0,
             self._shown - self._started,
-            # Without columns there is no bar, only the numbers.
-            ncols=0,
+            # Without columns tqdm's own format has no bar, only the numbers.
+            ncols=None if layout else 0,
             prefix=self._label,
             unit=self._unit,
             unit_scale=True,
+            bar_format=layout,
         )
         self._stream.write(f"{line.strip()}\n")
         self._stream.flush()

@@ -170,7 +170,7 @@ def _check_logs(logs: Sequence[_StoredLog]) -> Iterator[Finding]:
 
 def _check_action(place: str, time: datetime | None, action_type: str, properties: str) -> Iterator[Finding]:
     if time is None:
-        yield Finding(f"{place}, time", "it is no time that the store can hold")
+        yield Finding(f"{place}, time", "it is not a time that the store can hold")
     try:
         value = jsontext.decode(properties)
     except ValueError as error:
@@ -194,7 +194,7 @@ def _check_log(log: _StoredLog, summary: _Summary) -> Iterator[Finding]:
     ]
     for name, kept, right in compared:
         if kept != right and right is not None:
-            yield Finding(f"{place}, {name}", f"it is {kept}, but by its actions {right}", log.key)
+            yield Finding(f"{place}, {name}", f"it is {kept}, but its actions say {right}", log.key)
 
 
 def _actions_without_log() -> Iterator[Finding]:

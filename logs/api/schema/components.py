@@ -6,7 +6,9 @@ from typing import Any, TypeAlias
 
 from django.conf import settings
 from rest_framework import serializers
+from rest_framework.settings import api_settings
 
+from logs.api.example import example_log
 from logs.api.fields import StrictNumber, StrictString
 from logs.api.serializers import ActionSerializer, LogSerializer
 from logs.lib.errors import ErrorCode
@@ -47,11 +49,15 @@ def add_components(result: Schema, **kwargs: Any) -> Schema:
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
+        else:
+            _complete_query(operation.get("parameters", []))
+    log = example_log()
     schemas = {
-        "Batch": {"type": "array", "minItems": 1, "items": ref("Log")},
+        "Batch": {"type": "array", "minItems": 1, "items": ref("Log"), "examples": [[log]]},
         "Log": {
             **_object(LogSerializer, actions={"type": "array", "minItems": 1, "items": ref("Action")}),
             "description": "What one user did in one session.",
+            "examples": [log],
         },
         "Action": {
             "description": "One thing done in a session; `type` says which properties it needs.",
@@ -69,22 +75,40 @@ def add_components(result: Schema, **kwargs: Any) -> Schema:
         },
         "Error": _ERROR,
     }
+    examples = {action["type"]: action for action in log["actions"]}
     for action_type, properties in ActionSerializer.properties_by_type.items():
-        schemas[_action_name(action_type)] = _object(
-            ActionSerializer,
-            time=time_schema(),
-            type={"type": "string", "const": str(action_type)},
-            properties=ref(properties.__name__),
-        )
+        example = examples[action_type]
+        schemas[_action_name(action_type)] = {
+            **_object(
+                ActionSerializer,
+                time=time_schema(),
+                type={"type": "string", "const": str(action_type)},
+                properties=ref(properties.__name__),
+            ),
+            "examples": [example],
+        }
         schemas[properties.__name__] = {
             **_object(properties),
             "additionalProperties": ref("JSONValue"),
             "propertyNames": {"pattern": NO_NUL},
             "description": f"At most {MAX_PROPERTIES_BYTES // 1024} KiB as JSON. Other members are kept and returned.",
+            "examples": [example["properties"]],
         }
     result.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
     result["components"]["securitySchemes"] = SECURITY_SCHEMES
     return result
+
+
+def _complete_query(parameters: list[Schema]) -> None:
+    # Django REST Framework's own parameter would come first.
+    parameters.sort(key=lambda parameter: parameter["name"] == api_settings.URL_FORMAT_OVERRIDE)
+    for parameter in parameters:
+        if parameter["in"] == "query":
+            # Then it counts as absent.
+            parameter["allowEmptyValue"] = True
+        if parameter["name"] == "limit":
+            # What Swagger UI sends at first: a browser can't show all that a store holds.
+            parameter["example"] = 10
 
 
 SECURITY_SCHEMES: dict[str, Schema] = {
@@ -147,6 +171,7 @@ _RECEIPT: Schema = {
         },
     },
     "additionalProperties": False,
+    "examples": [{"success": True, "stored": 3, "duplicates": 0}],
 }
 _ERROR: Schema = {
     "type": "object",

@@ -13,6 +13,7 @@ class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI from our own static files, under a Content-Security-Policy of 'self'."""
 
     template_name = "logs/docs.html"
+    template_name_js = "logs/docs_init.js"
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """Answer what is allowed, without a body: the usual one has no template."""

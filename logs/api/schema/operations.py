@@ -9,11 +9,13 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
+from logs.api.example import example_log
+from logs.api.exceptions import error_body
 from logs.api.pagination import Order
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.renderers import FORMATS, JSONRenderer, NDJSONRenderer
 from logs.api.schema.components import IDEMPOTENCY_KEY, NO_NUL, Schema, ref, time_schema
-from logs.lib.errors import ErrorCode
+from logs.lib.errors import ErrorCode, Violation
 from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import ActionType
 
@@ -73,21 +75,26 @@ def _append() -> Callable[..., Any]:
             OpenApiParameter("format", exclude=True),
             _header(
                 "Content-Encoding",
-                _or_empty({"type": "string", "enum": ["identity", "gzip", "x-gzip"]}),
-                "Of the body.",
+                {"type": "string", "enum": ["", "identity", "gzip", "x-gzip"]},
+                "The encoding of the body.",
             ),
             _RETRY_AFTER,
         ],
         request={parser.media_type: ref("Batch") for parser in (JSONParser, PlainTextParser, NDJSONParser)},
         responses={
             **{(200, media_type): OpenApiResponse(ref("Receipt"), "Stored.") for media_type in (JSON, LINES)},
-            **_errors(_OF_A_BODY | _OF_EVERY_OPERATION | _OF_AN_UPLOAD),
+            **_errors(
+                _OF_A_BODY | _OF_EVERY_OPERATION | _OF_AN_UPLOAD,
+                Violation(ErrorCode.MISSING_USERID, pointer="/0/userId"),
+            ),
         },
         auth=_auth("apiKey", "ingestKeyInQuery"),
     )
 
 
 def _read() -> Callable[..., Any]:
+    time = time_schema()
+    as_in = f"such as `{time['examples'][0]}`"
     return extend_schema(
         operation_id="readLogs",
         summary="Read logs",
@@ -97,20 +104,30 @@ def _read() -> Callable[..., Any]:
             "parameter is absent; one given twice, `types` aside, and one that is not named here are refused."
         ),
         parameters=[
-            _query("userId", {"type": "string", "pattern": NO_NUL}, "Logs of this user, exactly."),
-            _query("from", time_schema(), "Actions at or after this time."),
-            _query("to", time_schema(), "Actions at or before this time."),
+            _query(
+                "userId",
+                {"type": "string", "pattern": NO_NUL, "examples": [example_log()["userId"]]},
+                "Logs of this user, exactly.",
+            ),
+            _query("from", time, f"Actions at or after this time, {as_in}."),
+            _query("to", time, f"Actions at or before this time, {as_in}."),
             OpenApiParameter(
                 "types",
-                {"anyOf": [_array({"type": "string", "enum": list(ActionType.values)}), _array(_EMPTY, maxItems=1)]},
+                {"type": "array", "items": {"type": "string", "enum": list(ActionType.values)}},
                 description="Any of these types, comma-separated; may be given more than once.",
                 style="form",
                 explode=False,
             ),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_LOGS}, "At most this many logs."),
-            _query("cursor", {"type": "string"}, "Taken from the Link of the page before."),
-            _query("order", {"type": "string", "enum": list(Order), "default": Order.OLDEST.value}, "Of the logs."),
-            _query("format", {"type": "string", "enum": list(FORMATS)}, "Goes before Accept."),
+            _query("cursor", {"type": "string"}, "Taken from the `Link` of the page before."),
+            _query(
+                "order",
+                {"type": "string", "enum": list(Order), "default": Order.OLDEST.value},
+                "The order of the logs.",
+            ),
+            _query(
+                "format", {"type": "string", "enum": list(FORMATS)}, "The format of the answer, whatever `Accept` says."
+            ),
             _header("If-None-Match", {"type": "string"}, "The ETag of an answer that the client has."),
             _header("ETag", {"type": "string"}, "Where there is a `userId`: the same while the answer is.", [200, 304]),
             _header("Link", {"type": "string"}, 'The next page, while there is one: `<URL>; rel="next"`.', [200]),
@@ -120,23 +137,14 @@ def _read() -> Callable[..., Any]:
             (200, JSON): OpenApiResponse({"type": "array", "items": ref("Log")}, "The logs, in one array."),
             (200, LINES): OpenApiResponse(ref("Log"), "The logs, one a line."),
             304: OpenApiResponse(None, "The client has this answer already."),
-            **_errors(_OF_A_QUERY | _OF_EVERY_OPERATION),
+            **_errors(_OF_A_QUERY | _OF_EVERY_OPERATION, Violation(ErrorCode.INVALID_TIME_FORMAT, parameter="from")),
         },
         auth=_auth("apiKey"),
     )
 
 
 def _query(name: str, schema: Schema, description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, _or_empty(schema), description=description)
-
-
-def _or_empty(schema: Schema) -> Schema:
-    """Return the schema of a parameter, which may also be empty: then it counts as absent."""
-    return {"anyOf": [schema, _EMPTY]}
-
-
-def _array(items: Schema, **limits: int) -> Schema:
-    return {"type": "array", "items": items, **limits}
+    return OpenApiParameter(name, schema, description=description)
 
 
 def _header(name: str, schema: Schema, description: str, statuses: Sequence[int] = ()) -> OpenApiParameter:
@@ -146,18 +154,23 @@ def _header(name: str, schema: Schema, description: str, statuses: Sequence[int]
     )
 
 
-_EMPTY: Schema = {"type": "string", "maxLength": 0}
 _RETRY_AFTER = _header("Retry-After", {"type": "integer", "minimum": 0}, "In seconds.", [429, 503])
 
 
-def _errors(codes: set[ErrorCode]) -> dict[tuple[int, str], OpenApiResponse]:
+def _errors(codes: set[ErrorCode], example: Violation) -> dict[tuple[int, str], OpenApiResponse]:
+    """Return the answers with the given codes, by status. example: of those that are a 400."""
     by_status: dict[int, list[ErrorCode]] = {}
     for code in ErrorCode:
         if code in codes:
             by_status.setdefault(code.status, []).append(code)
     return {
         (status, JSON): OpenApiResponse(
-            {"allOf": [ref("Error"), {"properties": {"code": {"enum": [code.name for code in its_codes]}}}]},
+            {
+                "allOf": [ref("Error"), {"properties": {"code": {"enum": [code.name for code in its_codes]}}}],
+                "examples": [
+                    error_body(example.code, [example]) if example.code in its_codes else error_body(its_codes[0])
+                ],
+            },
             "\n".join(f"- `{code.name}`: {code.sentence}" for code in its_codes),
         )
         for status, its_codes in by_status.items()

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.text import get_text_list
 
 from logs.api.query import LogQuery
 from logs.lib.errors import ErrorCode
@@ -119,11 +120,11 @@ def _counted(progress: Progress, rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def _format_of(output: str) -> str:
-    path = Path(output.lower())
-    ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix
-    if not ending:
+    # Not Path.suffix, which takes .xlsx for a name without an ending.
+    _, dot, ending = Path(output.lower()).name.removesuffix(".gz").rpartition(".")
+    if not dot or not ending:
         return _DEFAULT_FORMAT
-    if ending not in _ENDINGS:
-        known = ", ".join(_ENDINGS)
-        raise CommandError(f"{output}: no format has the ending {ending}. Use one of {known}, or say --format.")
-    return _ENDINGS[ending]
+    if f".{ending}" not in _ENDINGS:
+        known = get_text_list(list(_ENDINGS), "or")
+        raise CommandError(f"{output}: the ending .{ending} says no format: use {known}, or say --format.")
+    return _ENDINGS[f".{ending}"]

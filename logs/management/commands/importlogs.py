@@ -25,12 +25,12 @@ _HELP = """\
 Store the logs of files, or of stdin, by the same rules as POST /logs/.
 
 A file is a JSON array of logs, NDJSON (one log a line), or what mongoexport wrote of the old service's collection, and
-may be gzipped; nobody has to say which.
+may be gzipped; the command sees which.
 
 Logs are stored in chunks of about two megabytes. A run that was interrupted at any moment goes on where it stopped when
 the same command is given again: nothing is stored twice. Likewise, a file that was imported before is not stored again,
-and of one that has grown since only the new part is. Memory does not grow with the file, only with its longest log,
-which may have 256 MiB.
+and of one that has grown since, only the new part is stored. Memory does not grow with the file, only with its longest
+log, which may have 256 MiB.
 """
 _EXAMPLES = """\
   manage.py importlogs logs.ndjson.gz

@@ -43,7 +43,7 @@
                 throw new Error(await reason(answer));
             }
             const {done, total} = await answer.json();
-            state.textContent = `Preparing the data: ${done} of ${total} days are ready…`;
+            state.textContent = `Preparing the data: ${done} of ${total} days ready…`;
             await new Promise((resolve) => setTimeout(resolve, askAgainAfter));
         }
     }

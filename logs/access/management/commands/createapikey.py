@@ -21,16 +21,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="who or what the key is for")
-        parser.add_argument("--scope", required=True, choices=Scope.values, help="ingest: POST only; read: GET only")
+        parser.add_argument(
+            "--scope",
+            required=True,
+            choices=Scope.values,
+            help="ingest may only POST, read may only GET, both may do both",
+        )
         parser.add_argument(
             "--expires",
             type=duration_argument,
-            metavar="90d",
-            help="how long the key is valid, such as 12h, 90d or 4w (default: for ever)",
+            metavar="AGE",
+            help="how long the key works, such as 12h, 90d or 4w (default: until it is revoked)",
         )
 
     def handle(self, *, name: str, scope: str, expires: timedelta | None, **options: Any) -> None:
-        key = ApiKey(name=name, scope=scope, expires=timezone.now() + expires if expires else None)
+        try:
+            key = ApiKey(name=name, scope=scope, expires=timezone.now() + expires if expires else None)
+        except OverflowError:
+            raise CommandError("--expires goes past the year 9999.") from None
         try:
             key.clean_fields(exclude=["prefix", "digest"])
         except ValidationError as error:

@@ -13,7 +13,7 @@ COLUMNS = ("prefix", "scope", "created", "last_used", "expires", "revoked", "nam
 
 
 class Command(BaseCommand):
-    help = "List the API keys, oldest first, in columns between tabs; times are UTC, - is never."
+    help = "List the API keys, oldest first, in columns separated by tabs. Times are in UTC; - means never."
     requires_system_checks = []
 
     def handle(self, **options: Any) -> None:

@@ -16,7 +16,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("key", help="its prefix, or its name if only one key that is not revoked has that name")
+        parser.add_argument(
+            "key", help="the prefix of the key, or its name where no other key that works has the same name"
+        )
 
     def handle(self, *, key: str, **options: Any) -> None:
         found = ApiKey.objects.filter(Q(prefix=key) | Q(name=key))
