@@ -147,7 +147,7 @@ def _commands() -> Iterator[str]:
             )
         examples = str(getattr(command, "examples", "")).rstrip()
         if examples:
-            written = re.sub(r"(?<!python )manage\.py", "python manage.py", examples)
+            written = examples
             yield from ("", "```text", *(line.removeprefix("  ") for line in written.splitlines()), "```")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from logs.lib.limits import LOCATION_BITS, MAX_ID_LENGTH, MAX_KEY_LENGTH, MAX_PROPERTIES_BYTES, MAX_TEXT_LENGTH
 
-_MAKE_A_KEY = "Whoever runs the store makes one: manage.py createapikey NAME --scope ingest|read|both."
+_MAKE_A_KEY = "Whoever runs the store makes one: `python manage.py createapikey NAME --scope ingest|read|both`."
 
 
 class ErrorCode(enum.Enum):

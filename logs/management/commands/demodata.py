@@ -29,8 +29,8 @@ is later than now, so the last day is yesterday at the latest; without --end it 
 other data beside today's. Users are named demo-user-00001 and so on.
 """
 _EXAMPLES = """\
-  manage.py demodata
-  manage.py demodata --users 2000 --actions 1000000 --days 60 --seed 7 --end 2018-10-31
+  python manage.py demodata
+  python manage.py demodata --users 2000 --actions 1000000 --days 60 --seed 7 --end 2018-10-31
 """
 
 

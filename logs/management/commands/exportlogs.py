@@ -32,9 +32,9 @@ properties as JSON in the last one. Where a text begins with = + - @, a tab or a
 front of it, so that no spreadsheet takes it for a formula; the properties column has every text as it is.
 """
 _EXAMPLES = """\
-  manage.py exportlogs -o logs.ndjson.gz
-  manage.py exportlogs -o october.csv --from 2018-10-01T00:00:00-06:00 --to 2018-10-31T23:59:59-06:00
-  manage.py exportlogs --user ABC123XYZ --types CLICK,VIEW | head
+  python manage.py exportlogs -o logs.ndjson.gz
+  python manage.py exportlogs -o october.csv --from 2018-10-01T00:00:00-06:00 --to 2018-10-31T23:59:59-06:00
+  python manage.py exportlogs --user ABC123XYZ --types CLICK,VIEW | head
 """
 
 _DEFAULT_FORMAT = "ndjson"

@@ -33,9 +33,9 @@ and of one that has grown since, only the new part is stored. Memory does not gr
 log, which may have 256 MiB.
 """
 _EXAMPLES = """\
-  manage.py importlogs logs.ndjson.gz
-  manage.py importlogs mongo.json --on-error skip --rejects rejects.ndjson
-  mongoexport --db app --collection log | manage.py importlogs -
+  python manage.py importlogs logs.ndjson.gz
+  python manage.py importlogs mongo.json --on-error skip --rejects rejects.ndjson
+  mongoexport --db app --collection log | python manage.py importlogs -
 """
 
 

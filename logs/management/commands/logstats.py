@@ -21,8 +21,8 @@ it answers in a second or so however much there is: past a million logs, or a mi
 are estimates marked with "about".
 """
 _EXAMPLES = """\
-  manage.py logstats
-  manage.py logstats --json | jq .actions.count
+  python manage.py logstats
+  python manage.py logstats --json | jq .actions.count
 """
 
 

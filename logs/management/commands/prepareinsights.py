@@ -24,8 +24,8 @@ Run it every night, after 01:00 UTC, when yesterday is over. Stale days before t
 too. Each day is a transaction of its own.
 """
 _EXAMPLES = """\
-  manage.py prepareinsights
-  manage.py prepareinsights --days 365
+  python manage.py prepareinsights
+  python manage.py prepareinsights --days 365
 """
 
 

@@ -28,8 +28,8 @@ different: a batch that a client sends once more under such a key is stored once
 database's own log files are out of reach.
 """
 _EXAMPLES = """\
-  manage.py purgelogs --older-than 90d --dry-run
-  manage.py purgelogs --user ABC123XYZ --user DEF456UVW
+  python manage.py purgelogs --older-than 90d --dry-run
+  python manage.py purgelogs --user ABC123XYZ --user DEF456UVW
   0 3 * * *  cd /srv/logstore && .venv/bin/python manage.py purgelogs --older-than 90d --yes    (in a crontab)
 """
 

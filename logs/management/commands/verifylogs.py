@@ -18,8 +18,8 @@ without their log; and the counts, times and version that each log keeps.
 Each finding is a line on stdout with its place. The exit code is 1 while there are findings that were not repaired.
 """
 _EXAMPLES = """\
-  manage.py verifylogs
-  manage.py verifylogs --fix
+  python manage.py verifylogs
+  python manage.py verifylogs --fix
 """
 
 
