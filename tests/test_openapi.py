@@ -78,6 +78,15 @@ def test_both_formats_are_documented_both_ways(document):
     assert set(operations["get"]["responses"]["200"]["content"]) == {"application/json", "application/x-ndjson"}
 
 
+def test_the_idempotency_key_is_documented_in_both_its_places(document):
+    places = {
+        (parameter["name"], parameter["in"])
+        for parameter in document["paths"]["/logs/"]["post"]["parameters"]
+        if parameter["name"].lower().replace("-", "") == "idempotencykey"
+    }
+    assert places == {("Idempotency-Key", "header"), ("idempotencyKey", "query")}
+
+
 @pytest.mark.parametrize("accept", ["application/yaml", "application/json", "*/*", "text/html"])
 def test_whoever_asks_for_the_document_gets_it_or_the_contract_s_refusal(client, accept):
     answer = client.get("/schema/", headers={"Accept": accept})
