@@ -22,9 +22,9 @@ EMPTY_MEMBER = gzip.compress(b"")
 MEGABYTE = 1024 * 1024
 
 
-@pytest.fixture
-def send(post_bytes: Callable[..., Any]) -> Callable[[bytes], Any]:
-    return lambda body: post_bytes(body, **{"Content-Encoding": "gzip"})
+@pytest.fixture(params=[{"Content-Encoding": "gzip"}, {}], ids=["with the header", "known by its first bytes"])
+def send(request: pytest.FixtureRequest, post_bytes: Callable[..., Any]) -> Callable[[bytes], Any]:
+    return lambda body: post_bytes(body, **request.param)
 
 
 def with_empty_blocks(count: int) -> bytes:
@@ -106,3 +106,37 @@ def test_what_cannot_be_compressed_may_be_as_large_as_the_limit(send, settings):
     body = json.dumps([a_log()]).encode() + bytes(range(256)) * 400
     settings.LOGSTORE_MAX_BODY_BYTES = len(body)
     assert refusal(send(gzip.compress(body, 0))) == (400, "INVALID_JSON")
+
+
+# --- Without the header ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-ndjson"])
+def test_a_body_of_any_type_is_known_for_gzip_by_its_first_bytes(post_bytes, content_type):
+    text = TEXT[1:-1] if content_type == "application/x-ndjson" else TEXT
+    answer = post_bytes(gzip.compress(text), content_type)
+    assert (answer.status_code, answer.json()["stored"]) == (200, 3)
+
+
+@pytest.mark.parametrize("first", [b"\x1f", b"\x8b\x1f", b"\x1f\x8a", b"[\x1f\x8b", b" \x1f\x8b"], ids=ascii)
+def test_a_body_with_other_first_bytes_is_not_gzip(post_bytes, first):
+    answer = post_bytes(first + MEMBER[2:])
+    assert refusal(answer) == (400, "INVALID_JSON")
+    assert "gzip" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b", MEMBER[:-1], MEMBER[:2] + TEXT])
+def test_a_stream_that_breaks_after_its_first_bytes_is_refused_as_one(post_bytes, body):
+    answer = post_bytes(body)
+    assert refusal(answer) == (400, "INVALID_JSON")
+    assert "gzip" in answer.json()["detail"]
+
+
+def test_a_header_that_says_otherwise_is_believed(post_bytes):
+    assert refusal(post_bytes(MEMBER, **{"Content-Encoding": "identity"})) == (400, "INVALID_JSON")
+
+
+def test_what_is_not_gzip_has_the_limit_of_a_body_on_the_wire(post_bytes, settings):
+    settings.LOGSTORE_MAX_BODY_BYTES = len(TEXT)
+    assert post_bytes(TEXT).status_code == 200
+    assert refusal(post_bytes(TEXT + b" ")) == (413, "BODY_TOO_LARGE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -12,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from logs.models import IdempotencyKey
-from tests.builders import a_click, a_log, a_view, at_once, gzipped, refusal, stored_actions, stored_logs
+from tests.builders import a_click, a_log, a_view, at_once, gzipped, places, refusal, stored_actions, stored_logs
 
 BATCH = [a_log(user="first"), a_log(a_click(), user="second")]
 BODY = json.dumps(BATCH)
@@ -109,6 +110,53 @@ def test_a_key_is_forgotten_after_24_hours(post_bytes, age, expected):
 @pytest.mark.django_db
 def test_a_get_pays_no_heed_to_a_key(client):
     assert client.get("/logs/", headers=key("x" * 300)).status_code == 200
+
+
+# --- ?idempotencyKey= ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def post_under(client):
+    """POST a text under a key in the URL, with headers by their names."""
+
+    def send(value: str, body: str = BODY, **headers: str):
+        url = f"/logs/?{urlencode({'idempotencyKey': value})}"
+        return client.generic("POST", url, body.encode(), content_type="text/plain", headers=headers)
+
+    return send
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", ["x", " ", " a ", "x" * 255, "a&b=c#d+e%20", "".join(map(chr, range(0x20, 0x7F)))])
+def test_a_key_in_the_url_is_one_like_that_of_the_header(post_under, post_bytes, value):
+    assert post_under(value).json() == receipt(4, 0)
+    assert post_under(value).json() == receipt(0, 4)
+    assert post_bytes(BODY, **key(value)).json() == receipt(0, 4)
+    assert refusal(post_under(value, BODY + " ")) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert stored_actions() == 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", ["", "x" * 256, "é", "a\tb", "\x7f", "a\x00", "\xa0", b"\xff"], ids=ascii)
+def test_another_key_in_the_url_is_refused_at_its_parameter(post_under, value):
+    answer = post_under(value)
+    assert refusal(answer) == (400, "INVALID_IDEMPOTENCY_KEY")
+    assert places(answer) == [("INVALID_IDEMPOTENCY_KEY", "idempotencyKey")]
+    assert stored_actions() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("in_url", ["in the url", "é"])
+def test_the_header_wins(post_under, post_bytes, in_url):
+    assert post_under(in_url, **key("in the header")).json() == receipt(4, 0)
+    assert post_bytes(BODY, **key("in the header")).json() == receipt(0, 4)
+    assert refusal(post_under("fine", **key("é"))) == (400, "INVALID_IDEMPOTENCY_KEY")
+
+
+@pytest.mark.django_db
+def test_a_get_knows_no_such_parameter(client):
+    answer = client.get("/logs/?idempotencyKey=k")
+    assert places(answer) == [("UNKNOWN_PARAMETER", "idempotencyKey")]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from tests.server import Server
 pytestmark = pytest.mark.django_db
 
 WHAT_A_DATABASE_SAYS = "Key (user_id, session_id)=(secretuser, secretsession) already exists."
-PERSONAL = ["secretuser", "secretsession", "secretproperty", "ls_"]
+PERSONAL = ["secretuser", "secretsession", "secretproperty", "secretkey", "ls_"]
 
 
 @pytest.fixture(params=[ConsoleFormatter, JSONFormatter], ids=["console", "json"])
@@ -128,7 +128,7 @@ def test_no_line_holds_a_user_a_property_or_a_key(client, post, written, setting
     bad = a_log(a_click(x="secretproperty"), user="secretuser")
     for headers in ({}, bearer(text), bearer(text + "x"), {"X-Request-ID": text}, {"Host": text}, {"Cookie": text}):
         for path in ("/logs/", "/logs/secretuser", "/admin/secretuser/"):
-            for query in ("", "?userId=secretuser", f"?key={text}", "?secretuser=1"):
+            for query in ("", "?userId=secretuser", f"?key={text}", "?secretuser=1", "?idempotencyKey=secretkey"):
                 drain(client.get(f"{path}{query}", headers=headers))
                 client.post(f"{path}{query}", [log], content_type="application/json", headers=headers)
                 client.post(f"{path}{query}", [bad], content_type="application/json", headers=headers)
@@ -246,8 +246,10 @@ def test_the_server_writes_its_own_lines_the_same_way(tmp_path, log_format):
     body = json.dumps([a_log(user="secretuser")]).encode()
     settings = {"LOGSTORE_AUTH": "keys", "LOGSTORE_LOG_FORMAT": log_format}
     with Server(tmp_path / "log", WEB_CONCURRENCY=1, **settings) as server:
-        assert server.request("POST", f"/logs/?key={text}", body).status == 200
-        assert server.send_bytes(f"POST /logs/?key={text} SPEAK/1.1\r\n\r\n".encode()).status == 400
+        url = f"/logs/?key={text}&idempotencyKey=secretkey"
+        assert server.request("POST", url, body).status == 200
+        assert server.request("POST", url, b"[]").status == 422
+        assert server.send_bytes(f"POST {url} SPEAK/1.1\r\n\r\n".encode()).status == 400
         assert server.send_bytes(b'"userId": "secretuser"\r\n\r\n').status == 400
         assert server.send_bytes(f"GET / HTTP/1.1\r\nHost: x\r\nAuth orization: {text}\r\n\r\n".encode()).status == 400
         log = server.log

@@ -113,6 +113,15 @@ def test_every_parameter_has_one_plain_type_and_only_the_limit_is_filled_in(docu
     assert names[:5] == ["userId", "from", "to", "types", "limit"]
 
 
+def test_the_idempotency_key_is_documented_in_both_its_places(document):
+    places = {
+        (parameter["name"], parameter["in"])
+        for parameter in document["paths"]["/logs/"]["post"]["parameters"]
+        if parameter["name"].lower().replace("-", "") == "idempotencykey"
+    }
+    assert places == {("Idempotency-Key", "header"), ("idempotencyKey", "query")}
+
+
 @pytest.mark.parametrize("accept", ["application/yaml", "application/json", "*/*", "text/html"])
 def test_whoever_asks_for_the_document_gets_it_or_the_contract_s_refusal(client, accept):
     answer = client.get("/schema/", headers={"Accept": accept})

@@ -13,10 +13,11 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from logs.api.bodies import Body
-from logs.lib.errors import ErrorCode, LogStoreError
+from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.limits import MAX_KEY_LENGTH
 from logs.models import IdempotencyKey
 
+HEADER, PARAMETER = "Idempotency-Key", "idempotencyKey"
 REMEMBERED_FOR = timedelta(hours=24)
 _FORGOTTEN_AT_ONCE = 100
 
@@ -28,7 +29,7 @@ class IdempotencyToken:
     """What makes a repeat of a batch known.
 
     owner: the id of the API key that sent it, "" in an open store.
-    key: the text of the header.
+    key: the text of the header, or of the parameter.
     body_digest: the SHA-256 of the decompressed body, in hexadecimal.
     """
 
@@ -53,14 +54,18 @@ class IdempotencyToken:
 
 
 def token_of(request: Request, body: Body | None) -> IdempotencyToken | None:
-    """Return the token of a request with its body, None where it has no Idempotency-Key.
+    """Return the token of a request with its body, None where it has no key.
 
+    The key is that of the header or, where a browser's sendBeacon could send none, of `?idempotencyKey=KEY`.
     Raises LogStoreError for a key that is not 1 to MAX_KEY_LENGTH printable ASCII characters.
     """
-    key = request.headers.get("Idempotency-Key")
+    in_header = request.headers.get(HEADER)
+    key = request.query_params.get(PARAMETER) if in_header is None else in_header
     if key is None:
         return None
     if not _is_key(key):
+        if in_header is None:
+            raise LogStoreError.from_violations([Violation(ErrorCode.INVALID_IDEMPOTENCY_KEY, parameter=PARAMETER)])
         raise LogStoreError(ErrorCode.INVALID_IDEMPOTENCY_KEY)
     owner = "" if request.auth is None else str(request.auth.pk)
     return IdempotencyToken(owner, key, "" if body is None else body.digest)

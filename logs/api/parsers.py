@@ -20,6 +20,8 @@ _GZIP_OVERHEAD = 1.001
 # Each of them costs some microseconds, however little is in it.
 _MAX_GZIP_MEMBERS = 10_000
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+# With which no JSON begins: one is a control character, the other no start of a character in UTF-8.
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class JSONParser(BaseParser):
@@ -61,32 +63,53 @@ def _read(stream: IO[bytes], meta: Mapping[str, Any]) -> bytes:
     is_chunked = "HTTP_TRANSFER_ENCODING" in meta
     announced = None if is_chunked else int(meta.get("CONTENT_LENGTH") or 0)
     limit = settings.LOGSTORE_MAX_BODY_BYTES
+    wire_limit = int(limit * _GZIP_OVERHEAD) + _READ_BYTES
+    start = b""
+    if not encoding:
+        # A browser's sendBeacon can't send the header.
+        _check_length(announced, wire_limit)
+        start = _start(stream)
+        encoding = "gzip" if start.startswith(_GZIP_MAGIC) else "identity"
     if "gzip" in encoding:
-        wire_limit = int(limit * _GZIP_OVERHEAD) + _READ_BYTES
-        pieces = _gunzip(_pieces(stream, announced, wire_limit), limit)
+        pieces = _gunzip(_pieces(start, stream, announced, wire_limit), limit)
     else:
-        pieces = _pieces(stream, announced, limit)
+        pieces = _pieces(start, stream, announced, limit)
     body = io.BytesIO()
     for piece in pieces:
         body.write(piece)
     return body.getvalue()
 
 
-def _pieces(stream: IO[bytes], announced: int | None, limit: int) -> Iterator[bytes]:
+def _start(stream: IO[bytes]) -> bytes:
+    """Read the first bytes of a body, of which there are fewer than _GZIP_MAGIC has only where the body ends."""
+    start = b""
+    while len(start) < len(_GZIP_MAGIC) and (piece := stream.read(_READ_BYTES)):
+        start += piece
+    return start
+
+
+def _check_length(announced: int | None, limit: int) -> None:
+    if announced is not None and announced > limit:
+        raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
+
+
+def _pieces(start: bytes, stream: IO[bytes], announced: int | None, limit: int) -> Iterator[bytes]:
     """Yield what comes over the wire.
 
+    start: what was read of it already.
     announced: the Content-Length; None for a body in chunks.
     Raises LogStoreError for more than `limit` bytes, and for fewer than were announced: cut after a line of NDJSON or a
     member of gzip, a body would still look whole.
     """
-    if announced is not None and announced > limit:
-        raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
+    _check_length(announced, limit)
     count = 0
-    while piece := stream.read(_READ_BYTES):
+    piece = start or stream.read(_READ_BYTES)
+    while piece:
         count += len(piece)
         if count > limit:
             raise LogStoreError(ErrorCode.BODY_TOO_LARGE)
         yield piece
+        piece = stream.read(_READ_BYTES)
     if announced is not None and count < announced:
         raise LogStoreError(ErrorCode.INVALID_JSON, "The body broke off.")
 

@@ -21,6 +21,7 @@ Schema: TypeAlias = dict[str, Any]
 NO_NUL = r"^[^\u0000]*$"
 # A key's first and last character are no spaces: HTTP strips those from a header.
 IDEMPOTENCY_KEY = rf"^[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?$"
+IDEMPOTENCY_KEY_IN_QUERY = rf"^[ -~]{{1,{MAX_KEY_LENGTH}}}$"
 
 _LEAP_YEAR = r"([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
 _DAY = (

@@ -9,12 +9,13 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
+from logs.api import idempotency
 from logs.api.example import example_log
 from logs.api.exceptions import error_body
 from logs.api.pagination import Order
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.renderers import FORMATS, JSONRenderer, NDJSONRenderer
-from logs.api.schema.components import IDEMPOTENCY_KEY, NO_NUL, Schema, ref, time_schema
+from logs.api.schema.components import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_IN_QUERY, NO_NUL, Schema, ref, time_schema
 from logs.lib.errors import ErrorCode, Violation
 from logs.lib.limits import MAX_PAGE_LOGS
 from logs.models import ActionType
@@ -67,16 +68,21 @@ def _append() -> Callable[..., Any]:
         ),
         parameters=[
             _header(
-                "Idempotency-Key",
+                idempotency.HEADER,
                 {"type": "string", "pattern": IDEMPOTENCY_KEY},
                 "A repeat with the same key and body stores nothing more. Remembered for at least 24 hours.",
+            ),
+            OpenApiParameter(
+                idempotency.PARAMETER,
+                {"type": "string", "pattern": IDEMPOTENCY_KEY_IN_QUERY},
+                description="The same, for a browser's sendBeacon, which can send no header. The header wins.",
             ),
             # It would name the format of the receipt.
             OpenApiParameter("format", exclude=True),
             _header(
                 "Content-Encoding",
                 {"type": "string", "enum": ["", "identity", "gzip", "x-gzip"]},
-                "The encoding of the body.",
+                "The encoding of the body; one that begins with gzip's first bytes is read as gzip without it.",
             ),
             _RETRY_AFTER,
         ],
