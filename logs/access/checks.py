@@ -20,7 +20,7 @@ def check_that_there_is_a_key(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             "No API key was made yet: the API refuses every request.",
-            hint="Make one with `python manage.py createapikey NAME --scope ingest|read|both`, or set LOGSTORE_AUTH=open.",
+            hint="Make one with `python manage.py createapikey NAME --scope SCOPE`, or set LOGSTORE_AUTH=open.",
             id="access.W001",
         )
     ]
