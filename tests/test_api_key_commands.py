@@ -47,7 +47,16 @@ def test_a_key_lives_as_long_as_it_was_made_for(expires, lives):
         ["two\nlines", "--scope", "read"],
         ["x" * 101, "--scope", "read"],
     ],
-    ids=["no scope", "unknown scope", "no duration", "no time at all", "no name", "control character", "long name"],
+    ids=[
+        "no scope",
+        "unknown scope",
+        "no duration",
+        "no time at all",
+        "past the last year",
+        "no name",
+        "control character",
+        "long name",
+    ],
 )
 def test_a_key_that_can_not_be_is_not_made(arguments):
     with pytest.raises(CommandError):

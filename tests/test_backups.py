@@ -104,7 +104,7 @@ BACKUPS = [
 
 def need(vendor: str | None) -> None:
     if vendor not in (None, connection.vendor):
-        pytest.skip(f"a backup of {vendor}")
+        pytest.skip(f"a backup of {vendor}: runs with the tests on that")
 
 
 def column_of_the_guide(name: str) -> dict[str, bool]:

@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
+from logs import __version__
 from tests.builders import a_key, a_log, bearer
 from tests.server import Server
 
@@ -33,6 +34,10 @@ def risen(client):
 
     before = read()
     return lambda *name: read().get(name, 0) - before.get(name, 0)
+
+
+def test_the_version_that_runs_is_told(client):
+    assert samples(client.get("/metrics").content.decode())["logstore_build_info", __version__] == 1
 
 
 def test_requests_are_counted_by_method_route_and_status(client, post, risen):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from logs import __version__
 
 REQUESTS = Counter("logstore_requests", "Requests answered.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -20,6 +22,10 @@ REQUEST_SECONDS = Histogram(
 ACTIONS_STORED = Counter("logstore_actions_stored", "Actions stored and acknowledged.")
 REFUSALS = Counter("logstore_refusals", "Requests answered with an error, by its code.", ["code"])
 DATABASE_ERRORS = Counter("logstore_database_errors", "Requests that a database error broke, by its type.", ["type"])
+# Not an Info, which several processes can't share.
+Gauge("logstore_build_info", "1, for the version that runs.", ["version"], multiprocess_mode="max").labels(
+    __version__
+).set(1)
 
 # The client library compares a format's version as numbers, and repeats it in the answer.
 _names_an_odd_version = re.compile(r"version=(?![0-9]{1,4}(\.[0-9]{1,4}){0,3}\s*([,;]|$))").search
