@@ -1,0 +1,4 @@
+// The tracker as a plain script: `new LogStore(…)` without an import.
+import {LogStore} from './tracker';
+
+Object.assign(globalThis, {LogStore});
