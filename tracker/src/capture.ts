@@ -1,13 +1,21 @@
 // What a page's visitors do by themselves: clicks, ways from page to page, and what they come to see.
 import type {LogStore} from './tracker';
 
+// In milliseconds. A label's click comes again from its input, at the same place; nobody clicks that fast.
+const ECHO = 50;
+
 /** Record clicks, with their place on the page. */
 export function captureClicks(store: LogStore): void {
-    const onClick = (event: MouseEvent): void => {
-        // What a key, a label or a script makes of itself has no count of clicks, and no place.
-        if (event.detail) {
-            store.click(event.pageX, event.pageY);
+    let last = '';
+    let lastTime = 0;
+    const onClick = ({detail, pageX, pageY, timeStamp}: MouseEvent): void => {
+        const click = [detail, pageX, pageY].join();
+        // What a key or a script makes has no count of clicks, and no place.
+        if (detail && (click !== last || timeStamp - lastTime > ECHO)) {
+            store.click(pageX, pageY);
         }
+        last = click;
+        lastTime = timeStamp;
     };
     document.addEventListener('click', onClick, true);
 }
