@@ -170,7 +170,7 @@ def test_what_visitors_do_is_recorded_by_itself(visitor, tracker):
     page.evaluate("scrollTo(0, 1800)")
     page.mouse.click(31, 250)
     # What is seen is what stays for some frames.
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200)))")
     page.evaluate("scrollTo(0, 0)")
     page.evaluate("document.body.insertAdjacentHTML('afterbegin', '<div><p data-view-id=late>late</p></div>')")
     page.wait_for_timeout(200)
