@@ -39,7 +39,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped")
         for reason, count in reasons.most_common():
             terminalreporter.line(f"{count:5} {reason}")
-        other = "DATABASE_URL= make test" if connection.vendor == "postgresql" else "DATABASE_URL=postgres://… make test"
+        other = (
+            "DATABASE_URL= make test" if connection.vendor == "postgresql" else "DATABASE_URL=postgres://… make test"
+        )
         terminalreporter.line(f"What belongs to the other database runs with {other}.")
 
 

@@ -13,7 +13,7 @@ from django.utils.text import get_text_list
 
 from logs.lib.durations import duration_argument
 from logs.lib.text import count_of
-from logs.management.base import MaintenanceCommand, time_argument, user_argument
+from logs.management.base import MaintenanceCommand, operator, time_argument, user_argument
 from logs.store.purge import Selection, purge
 
 _HELP = """\
@@ -24,8 +24,10 @@ Actions are deleted in batches, each a short transaction, so that the store goes
 
 With --user alone nothing that names these users is left in any table, which is what the right to erasure asks for. That
 includes the admin's history, and every idempotency key whose text holds a user's id, capitals and small letters being
-different: a batch that a client sends once more under such a key is stored once more. Exports, backups and the
-database's own log files are out of reach.
+different. Exports, backups and the database's own log files are out of reach.
+
+From then on nothing of these users is stored: a POST that names one is refused as USER_ERASED, and importlogs rejects
+such logs, until forgiveuser lets them in again. The command erasures lists what was erased.
 """
 _EXAMPLES = """\
   manage.py purgelogs --older-than 90d --dry-run
@@ -85,10 +87,13 @@ class Command(MaintenanceCommand):
         self.stdout.write(f"{'Would delete' if dry_run else 'To delete'}: {get_text_list(words, 'and')}.")
         if dry_run:
             return
-        if (actions or any(found.values())) and not yes:
+        if selection.is_erasure:
+            whose = "this user" if len(selection.users) == 1 else "these users"
+            self.stdout.write(f"Nothing of {whose} will be stored from then on.")
+        if (actions or any(found.values()) or selection.is_erasure) and not yes:
             self._ask()
         with self.progress("purgelogs", "actions", actions) as progress:
-            for count in purge(selection):
+            for count in purge(selection, operator()):
                 progress.advance(count)
         self.stdout.write(f"Deleted: {count_of(progress.count, 'action')}.")
 
