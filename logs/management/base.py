@@ -15,10 +15,10 @@ from typing import Any, NoReturn, TextIO
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from logs.lib import times
-from logs.lib.database import NOT_MIGRATED, explain
+from logs.lib.database import NOT_MIGRATED, explain, is_unavailable
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.jsontext import has_forbidden_character
 from logs.management.progress import Progress
@@ -61,7 +61,9 @@ class MaintenanceCommand(BaseCommand):
             raise SystemExit(EXIT_BROKEN_PIPE) from None
         except LogStoreError as error:
             raise CommandError(_sentence(error)) from None
-        except (OperationalError, InterfaceError) as error:
+        except Error as error:
+            if not is_unavailable(error):
+                raise
             raise CommandError(f"{explain(error)} {self.if_interrupted}") from None
         except OSError as error:
             raise CommandError(f"{error.filename or 'A file'}: {error.strerror or error}") from None
