@@ -48,8 +48,8 @@ def write_at_once(actions: ActionsByLog) -> None:
             cursor,
             _WRITE_AT_ONCE,
             [
-                _plain_array(erasures.digests(users)),
                 *columns,
+                _plain_array(erasures.digests(users)),
                 _plain_array(day.isoformat() for day in _stale_days(actions)),
                 _text_array([user for user, _, _ in flat]),
                 _text_array([session for _, session, _ in flat]),
@@ -99,7 +99,7 @@ def _upsert_logs(actions: ActionsByLog) -> dict[LogKey, int]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             columns = [_text_array(column) for column in zip(*rows, strict=True)]
-            cursor.execute(_UPSERT_POSTGRESQL, [_plain_array(erasures.digests(users)), *columns])
+            cursor.execute(_UPSERT_POSTGRESQL, [*columns, _plain_array(erasures.digests(users))])
             if not cursor.rowcount:
                 erasures.require_none_erased(users)
         else:
@@ -178,12 +178,11 @@ _ON_CONFLICT = f"""
     RETURNING id, user_id, session_id
 """
 _LOG_ARRAYS = ", ".join(["%s::text[]"] * 2 + ["%s::timestamptz[]"] * 2 + ["%s::bigint[]"] * len(_COUNTERS))
-# No row of a batch that has one user who is erased goes any further.
+# One user who is erased, and nothing goes any further.
 _INCOMING = f"""
-    erased AS MATERIALIZED (SELECT FROM logs_eraseduser WHERE digest = ANY (%s::text[]) LIMIT 1),
     incoming AS MATERIALIZED (
         SELECT nextval('logs_log_id_seq') AS id, given.* FROM unnest({_LOG_ARRAYS}) AS given ({_LOG_COLUMNS})
-        WHERE NOT EXISTS (SELECT FROM erased)
+        WHERE NOT EXISTS (SELECT FROM logs_eraseduser WHERE digest = ANY (%s::text[]))
     )
 """
 # Ids are dealt in the order of the batch, which is the order of the answer; rows are locked in the order of the key,
@@ -197,7 +196,7 @@ _UPSERT_POSTGRESQL = f"{erasures.GATE}; WITH {_INCOMING} {_UPSERT}"
 _WRITE_AT_ONCE = f"""
     WITH {_INCOMING},
     logs AS ({_UPSERT}),
-    stale AS (INSERT INTO logs_staleday (day) SELECT unnest(%s::date[]) WHERE NOT EXISTS (SELECT FROM erased))
+    stale AS (INSERT INTO logs_staleday (day) SELECT unnest(%s::date[]) WHERE EXISTS (SELECT FROM logs))
     INSERT INTO logs_action ({_ACTION_COLUMNS})
     SELECT logs.user_id, logs.id, given.time, given.type, given.properties
     FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::json[])
