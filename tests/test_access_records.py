@@ -200,6 +200,20 @@ class TestList:
         since = (timezone.now() - timedelta(days=7)).isoformat()
         assert self.shown(keeper, time__gte=since) == ["root (command)", "ann"]
 
+    def test_old_ones_are_purged_on_their_own(self, command):
+        store_logs(a_log())
+        ask = ["purgelogs", "--access-older-than", "30d"]
+        assert command(*ask, "--dry-run") == "Would delete: 1 access record.\n"
+        assert AccessRecord.objects.count() == 3
+        assert command(*ask, "--yes") == "To delete: 1 access record.\nDeleted: 1 access record.\n"
+        assert sorted(AccessRecord.objects.values_list("by", flat=True)) == ["ann", "root (command)"]
+        assert Log.objects.count() == 1
+
+    @pytest.mark.parametrize("other", [["--user", "u"], ["--older-than", "1d"]], ids=str)
+    def test_a_purge_is_of_records_or_of_logs(self, command, other):
+        with pytest.raises(CommandError, match="goes alone"):
+            command("purgelogs", "--access-older-than", "30d", "--yes", *other)
+
     @pytest.mark.parametrize("method", ["get", "post"])
     def test_nobody_adds_changes_or_deletes_a_record(self, admin_client, method):
         record = AccessRecord.objects.first()

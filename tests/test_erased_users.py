@@ -96,6 +96,13 @@ def test_one_who_had_nothing_stored_is_refused_from_then_on_too(db, command, pos
     assert refusal(post([a_log(user=ANN)])) == (403, "USER_ERASED")
 
 
+def test_it_is_asked_first_even_where_nothing_is_stored(manage):
+    done = manage.run("purgelogs", "--user", ANN)
+    assert (done.returncode, b"Delete them for good?" in done.stderr) == (1, True)
+    assert b"Nothing of this user will be stored from then on." in done.stdout
+    assert manage.query("SELECT * FROM logs_eraseduser") == []
+
+
 def test_a_purge_up_to_a_time_is_no_erasure(db, command, post):
     store_logs(a_log(user=ANN))
     command("purgelogs", "--user", ANN, "--before", "2030-01-01T00:00:00-06:00", "--yes")

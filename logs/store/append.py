@@ -158,6 +158,16 @@ def _write_group(group: Sequence[_Pending]) -> None:
     except LogStoreError as error:
         # The outcome of the commit is unknown: to write any of them again might store it twice.
         _fail(group, error)
+    except erasures.ErasedUsersError as error:
+        rest = []
+        for pending in group:
+            if any(row["user_id"] in error.user_ids for row in pending.batch):
+                _fail([pending], erasures.ErasedUsersError(error.user_ids))
+            else:
+                rest.append(pending)
+        # Together as before: whoever sends an erased user again and again slows nobody down.
+        if rest:
+            _write_group(rest)
     except Exception as error:  # noqa: BLE001
         if len(group) == 1 or (isinstance(error, Error) and is_broken_connection(error)):
             _fail(group, error)

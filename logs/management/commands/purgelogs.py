@@ -14,6 +14,7 @@ from django.utils.text import get_text_list
 from logs.lib.durations import duration_argument
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, operator, time_argument, user_argument
+from logs.models import AccessRecord
 from logs.store.purge import Selection, purge
 
 _HELP = """\
@@ -32,6 +33,7 @@ such logs, until forgiveuser lets them in again. The command erasures lists what
 _EXAMPLES = """\
   manage.py purgelogs --older-than 90d --dry-run
   manage.py purgelogs --user ABC123XYZ --user DEF456UVW
+  manage.py purgelogs --access-older-than 400d --yes
   0 3 * * *  cd /srv/logstore && .venv/bin/python manage.py purgelogs --older-than 90d --yes    (in a crontab)
 """
 
@@ -57,6 +59,12 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--user", metavar="ID", type=user_argument, nargs="+", action="extend", help="delete actions of these users"
         )
+        parser.add_argument(
+            "--access-older-than",
+            metavar="AGE",
+            type=duration_argument,
+            help="delete the records of who looked that are older than this, such as 400d, and nothing else",
+        )
         parser.add_argument("--yes", action="store_true", help="don't ask first; for cron")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
@@ -66,11 +74,17 @@ class Command(MaintenanceCommand):
         older_than: timedelta | None,
         before: datetime | None,
         user: Sequence[str] | None,
+        access_older_than: timedelta | None,
         yes: bool,
         dry_run: bool,
         **options: Any,
     ) -> None:
-        limits = [limit for limit in (before, _time_of(older_than)) if limit is not None]
+        if access_older_than is not None:
+            if older_than or before or user:
+                raise CommandError("--access-older-than goes alone.")
+            self._purge_access_records(_time_of(access_older_than, "--access-older-than"), yes, dry_run)
+            return
+        limits = [limit for limit in (before, _time_of(older_than, "--older-than")) if limit is not None]
         if not limits and not user:
             raise CommandError("Say what to delete: --older-than, --before or --user.")
         selection = Selection(min(limits, default=None), list(dict.fromkeys(user or ())))
@@ -97,6 +111,17 @@ class Command(MaintenanceCommand):
                 progress.advance(count)
         self.stdout.write(f"Deleted: {count_of(progress.count, 'action')}.")
 
+    def _purge_access_records(self, before: datetime | None, yes: bool, dry_run: bool) -> None:
+        records = AccessRecord.objects.filter(time__lt=before)
+        found = records.count()
+        self.stdout.write(f"{'Would delete' if dry_run else 'To delete'}: {count_of(found, 'access record')}.")
+        if dry_run:
+            return
+        if found and not yes:
+            self._ask()
+        deleted, _ = records.delete()
+        self.stdout.write(f"Deleted: {count_of(deleted, 'access record')}.")
+
     def _ask(self) -> None:
         self.stderr.write("Delete them for good? [y/N] ", style_func=str, ending="")
         self.stderr.flush()
@@ -104,8 +129,8 @@ class Command(MaintenanceCommand):
             raise CommandError("Nothing was deleted. Answer y, or give --yes.")
 
 
-def _time_of(age: timedelta | None) -> datetime | None:
+def _time_of(age: timedelta | None, option: str) -> datetime | None:
     try:
         return None if age is None else timezone.now() - age
     except OverflowError:
-        raise CommandError("--older-than goes back to before the year 1.") from None
+        raise CommandError(f"{option} goes back to before the year 1.") from None
