@@ -221,6 +221,15 @@ class TestImports:
         assert (stored_logs(), ImportedChunk.objects.count()) == (0, 0)
 
 
+def test_demo_data_with_an_erased_user_say_what_to_do(db, command):
+    demo = ["demodata", "--users", "3", "--actions", "50", "--end", "2018-10-31"]
+    purge.erase_user("demo-user-00001", BY)
+    with pytest.raises(CommandError, match="forgiveuser"):
+        command(*demo)
+    command("forgiveuser", "demo-user-00001")
+    assert "Stored: 50 actions" in command(*demo)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_batches_that_are_written_together_only_the_one_with_an_erased_user_is_refused(monkeypatch):
     purge.erase_user(ANN, BY)
