@@ -1,4 +1,4 @@
-"""What is stored, and what may never be: Log, Action, the keys that clients sent and the chunks that imports stored."""
+"""What is stored, and what may never be: logs and actions, what makes repeats known, rollups, erasures and looks."""
 
 from __future__ import annotations
 
@@ -320,3 +320,61 @@ class Rollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.day.isoformat()}"
+
+
+class ErasedUser(models.Model):
+    """That somebody was erased, and how much that was: never who, but to whoever has both the id and the SECRET_KEY.
+
+    While the row is there nothing of this user is stored.
+    """
+
+    digest = models.CharField(max_length=64, help_text="HMAC of the user's id: see logs.store.erasures.")
+    secret = models.CharField(max_length=16, help_text="Which SECRET_KEY the digest was made with.")
+    time = models.DateTimeField("asked for", auto_now_add=True, help_text="Of the first time, if there were several.")
+    finished = models.DateTimeField(null=True, help_text="None while something may be left.")
+    by = models.CharField(max_length=200, help_text="A user of the admin, or the system's user for a command.")
+    log_count = models.PositiveBigIntegerField("logs", default=0)
+    action_count = models.PositiveBigIntegerField("actions", default=0)
+    key_count = models.PositiveBigIntegerField("idempotency keys", default=0)
+    history_count = models.PositiveBigIntegerField("entries of the admin's history", default=0)
+
+    class Meta:
+        verbose_name = "erasure"
+        # To delete one is to forgive: the user's logs are taken again.
+        default_permissions = ("view", "delete")
+        # What every write looks for. Also the list of erasures, newest first: there are few.
+        constraints = [models.UniqueConstraint(fields=["digest"], name="erased_user_is_known_once")]
+
+    def __str__(self) -> str:
+        return f"Erasure of {self.time:%Y-%m-%d %H:%M} UTC"
+
+
+class AccessKind(models.TextChoices):
+    VIEW = "VIEW", "Viewed"
+    EXPORT = "EXPORT", "Exported"
+    ERASE = "ERASE", "Erased"
+
+
+class AccessRecord(models.Model):
+    """That somebody looked at stored data, took it out or erased it."""
+
+    time = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=200, help_text="A user of the admin, or the system's user for a command.")
+    kind = models.CharField("what", max_length=6, choices=AccessKind.choices)
+    user_id = models.CharField(
+        "whose", max_length=MAX_ID_LENGTH, blank=True, help_text="Empty for everybody's, and once the user is erased."
+    )
+    selection = models.TextField(help_text="Which data, but for the user.")
+    count = models.PositiveBigIntegerField("actions", null=True, help_text="None where it is not known how many.")
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes = [
+            # The list in the admin, newest first.
+            models.Index(fields=["time", "id"], name="access_record_by_time"),
+            # Who looked at a user's data; and the erasure of a user, which blanks the id.
+            models.Index(fields=["user_id", "id"], name="access_record_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} by {self.by} at {self.time:%Y-%m-%d %H:%M} UTC"

@@ -140,6 +140,7 @@ _PARSERS: dict[str, Callable[..., Any]] = {
     "redis": _parse_redis,
     "seconds": _parse_seconds,
     "secret": _parse_secret,
+    "secrets": _parts,
     "whole": _parse_whole,
 }
 for _name, _parser in _PARSERS.items():
@@ -149,6 +150,7 @@ for _name, _parser in _PARSERS.items():
 # --- Start -----------------------------------------------------------------------------------------------------------
 
 SECRET_KEY: str = _env.secret("SECRET_KEY", "")
+SECRET_KEY_FALLBACKS: list[str] = _env.secrets("SECRET_KEY_FALLBACKS", "")
 DEBUG: bool = _env.flag("DEBUG", "false")
 ALLOWED_HOSTS: list[str] = _env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 PORT: int = _env.whole("PORT", "8000", low=1, high=65_535)

@@ -11,6 +11,7 @@ from logstore_project.logging import FORMATTERS
 # --- Start -----------------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.SECRET_KEY
+SECRET_KEY_FALLBACKS = env.SECRET_KEY_FALLBACKS
 DEBUG = env.DEBUG
 ALLOWED_HOSTS = env.ALLOWED_HOSTS
 PORT = env.PORT

@@ -144,5 +144,8 @@ def empty_database(url: str, folder: Path) -> CommandLine:
         shutil.copy(url.removeprefix("sqlite:///"), copy)
         return CommandLine(f"sqlite:///{copy}")
     line = CommandLine(url)
-    line.query("TRUNCATE logs_action, logs_log, logs_importedchunk, django_admin_log, auth_user CASCADE")
+    line.query(
+        "TRUNCATE logs_action, logs_log, logs_importedchunk, logs_eraseduser, logs_accessrecord, django_admin_log,"
+        " auth_user CASCADE"
+    )
     return line

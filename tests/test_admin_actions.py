@@ -159,7 +159,7 @@ def test_an_extra_member_named_like_a_location_is_not_one(viewer):
 def test_the_list_takes_as_many_queries_for_many_actions_as_for_one(viewer, django_assert_max_num_queries):
     store_logs(a_log(a_click(), session="s0"))
     viewer.get(LIST)
-    with django_assert_max_num_queries(6) as few:
+    with django_assert_max_num_queries(11) as few:
         viewer.get(LIST)
     store_logs(*(a_log(user=f"u{n}", session=f"s{n}") for n in range(1, 50)))
     with django_assert_max_num_queries(len(few)):

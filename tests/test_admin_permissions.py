@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from logs.models import Action, Log
+from logs.models import AccessRecord, Action, ErasedUser, Log
+from logs.store import purge
 from tests.builders import a_log, a_staff_user, store_logs, stored_actions
 
 pytestmark = pytest.mark.django_db
@@ -15,7 +16,9 @@ VIEW = ("view_log", "view_action")
 
 @pytest.fixture
 def log():
+    """A log, an erasure and an access on record."""
     store_logs(a_log())
+    purge.erase_user("somebody else", "tester")
     return Log.objects.get()
 
 
@@ -27,10 +30,13 @@ def _url(name: str, log: Log) -> str:
     if name == "insights":
         return reverse("admin:insights")
     model, _, page = name.partition("_")
-    args = {"log": [log.id], "action": [Action.objects.first().id]}[model] if page != "changelist" else []
+    rows = {"log": Log, "action": Action, "eraseduser": ErasedUser, "accessrecord": AccessRecord}
+    args = [] if page == "changelist" else [rows[model].objects.first().pk]
     return reverse(f"admin:logs_{name}", args=args)
 
 
+# Staff with all of them may see every page.
+ALL = {*VIEW, "delete_log", "erase_user", "view_eraseduser", "delete_eraseduser", "view_accessrecord"}
 PAGES = {
     "log_changelist": ("view_log",),
     "log_change": VIEW,
@@ -42,6 +48,11 @@ PAGES = {
     "export.csv": VIEW,
     "export.ndjson": VIEW,
     "insights": VIEW,
+    "eraseduser_changelist": ("view_eraseduser",),
+    "eraseduser_change": ("view_eraseduser",),
+    "eraseduser_delete": ("delete_eraseduser",),
+    "accessrecord_changelist": ("view_accessrecord",),
+    "accessrecord_change": ("view_accessrecord",),
     **{f"{chart}.json": VIEW for chart in ("totals", "activity", "clicks", "flow", "views", "users")},
 }
 
@@ -60,7 +71,7 @@ def test_staff_with_the_permissions_of_a_page_see_it(client, log, page):
 
 @pytest.mark.parametrize("page, missing", [(page, one) for page, needed in PAGES.items() for one in needed])
 def test_staff_who_lack_one_permission_of_a_page_do_not(client, log, page, missing):
-    client.force_login(a_staff_user(*{*VIEW, "delete_log", "erase_user"} - {missing}))
+    client.force_login(a_staff_user(*ALL - {missing}))
     assert client.get(_url(page, log)).status_code == 403
 
 
@@ -86,7 +97,7 @@ def test_an_empty_field_name_is_refused_for_other_models_too(admin_client, log, 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_user_who_is_not_staff_is_not_let_in(client, log, page):
-    user = a_staff_user(*VIEW, "delete_log", "erase_user")
+    user = a_staff_user(*ALL)
     user.is_staff = False
     user.save()
     client.force_login(user)
@@ -97,6 +108,13 @@ def test_a_user_who_is_not_staff_is_not_let_in(client, log, page):
 def test_deleting_without_the_permission_is_refused(viewer, log, page):
     assert viewer.post(_url(page, log)).status_code == 403
     assert stored_actions() == 3
+
+
+def test_forgiving_without_the_permission_is_refused(client, log):
+    client.force_login(a_staff_user(*ALL - {"delete_eraseduser"}))
+    assert "Forgive" not in client.get(_url("eraseduser_change", log)).text
+    assert client.post(_url("eraseduser_delete", log), {"post": "yes"}).status_code == 403
+    assert ErasedUser.objects.exists()
 
 
 @pytest.mark.parametrize("permission, button", [("delete_log", "Delete log"), ("erase_user", "Erase user")])

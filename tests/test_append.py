@@ -22,6 +22,7 @@ from logs.lib.transactions import limit_session
 from logs.models import Action, Log
 from logs.store import append as appending
 from logs.store.append import UNKNOWN_OUTCOME, ActionRow, LogRow, Receipt, append
+from logs.store.purge import erase_user
 from tests.builders import stored_actions
 from tests.server import wait_until
 
@@ -149,6 +150,28 @@ def test_a_batch_that_cannot_be_written_harms_no_other(gate, arrive, bad, error,
     assert isinstance(outcomes.pop(place), error)
     assert outcomes == [ONE_STORED] * 2
     assert sorted(Log.objects.values_list("user_id", flat=True)) == ["a", "b", "first"]
+
+
+@pytest.fixture
+def erased():
+    erase_user("erased", "tester")
+
+
+@pytest.mark.parametrize("token", [None, a_token()], ids=["statement", "transaction"])
+def test_batches_of_an_erased_user_are_refused_and_the_others_stay_together(erased, gate, arrive, token):
+    futures = [
+        arrive(a_row()),
+        arrive(a_row(), a_row("erased"), token=token),
+        arrive(a_row()),
+        arrive(a_row("erased")),
+        arrive(a_row()),
+    ]
+    gate.open()
+    outcomes = [outcome(future) for future in futures]
+    assert [getattr(refused, "places", None) for refused in outcomes] == [None, [1], None, [0], None]
+    assert outcomes[::2] == [ONE_STORED] * 3
+    log = Log.objects.get(user_id="shared")
+    assert (log.version, log.view_count, stored_actions()) == (1, 3, 4)
 
 
 def test_a_key_that_comes_twice_in_a_group_is_stored_once(gate, arrive):

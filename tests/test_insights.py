@@ -128,7 +128,7 @@ def test_a_navigation_of_the_evening_that_comes_late_gives_the_next_days_clicks_
 def test_a_navigation_of_the_evening_that_is_purged_takes_the_page_of_the_next_days_clicks(ask):
     store_logs(a_log(a_navigation(_at("23:00:00", 17), "home", "shop"), a_click(_at("00:10:00"))))
     assert ask("clicks")["more"]["pages"] == [["shop", 1]]
-    for _ in purging.purge(purging.Selection(before=datetime(2018, 10, 18, tzinfo=UTC))):
+    for _ in purging.purge(purging.Selection(before=datetime(2018, 10, 18, tzinfo=UTC)), "tester"):
         pass
     cache.clear()
     assert ask("clicks")["more"]["pages"] == [["", 1]]

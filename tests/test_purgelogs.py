@@ -60,7 +60,11 @@ def test_the_counts_of_a_log_stay_true_and_its_etag_changes(stored, command, cli
 
 def test_one_of_a_thing_is_not_said_in_the_plural(stored, command):
     said = command("purgelogs", "--user", "new", "--yes")
-    assert said == "To delete: 1 action from 1 log and 1 log left empty.\nDeleted: 1 action.\n"
+    assert said == (
+        "To delete: 1 action from 1 log and 1 log left empty.\n"
+        "Nothing of this user will be stored from then on.\n"
+        "Deleted: 1 action.\n"
+    )
 
 
 def test_an_age_counts_back_from_now(stored, command, post):
@@ -217,8 +221,8 @@ def test_writers_and_a_purge_neither_block_for_ever_nor_lose_anything(command, m
         writer.start()
     selection = Selection(before=datetime(2018, 10, 15, tzinfo=UTC))
     while any(writer.is_alive() for writer in writers):
-        sum(purge(selection))
-    sum(purge(selection))
+        sum(purge(selection, "tester"))
+    sum(purge(selection, "tester"))
     for writer in writers:
         writer.join()
     assert failures == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -11,12 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from logs.admin.base import ReadOnlyAdmin, refuse
+from logs.admin.base import ReadOnlyAdmin, refuse, staff_name
 from logs.admin.filters import ActionListFilter
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import entries, with_text
-from logs.models import Action
-from logs.transfer.exporting import FORMATS, export
+from logs.models import AccessKind, Action
+from logs.store.access_records import note, selection_in_words
+from logs.transfer.exporting import FORMATS, RecordedExport
 
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.
@@ -47,6 +49,8 @@ class ActionAdmin(ReadOnlyAdmin):
         pager = _by_session if listed.chosen.get("user") else _by_time
         rows = with_text(listed.indexed).annotate(session_id=F("log__session_id"))
         page = pager.page(rows, request.GET, listed.sift)
+        if page.rows:
+            note(AccessKind.VIEW, staff_name(request), *_selection(listed.chosen), count=len(page.rows))
         query = request.GET.copy()
         for name in ("after", "before"):
             query.pop(name, None)
@@ -74,6 +78,7 @@ class ActionAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             raise PermissionDenied
         action = self.get_object(request, object_id)
+        note(AccessKind.VIEW, staff_name(request), f"one user, action {action.id}", action.user_id, count=1)
         context = self.context(request, "Action", entry=next(entries([action], None)))
         return TemplateResponse(request, "admin/logs/action.html", context)
 
@@ -87,7 +92,18 @@ class ActionAdmin(ReadOnlyAdmin):
             return refuse(listed.form)
         order = ("log_id", "time", "id") if listed.chosen["user"] else ("time", "id")
         return StreamingHttpResponse(
-            export(listed.qs.with_log().order_by(*order), FORMATS[file_format]),
+            RecordedExport(
+                listed.qs.with_log().order_by(*order),
+                FORMATS[file_format],
+                staff_name(request),
+                *_selection(listed.chosen),
+            ),
             content_type=FORMATS[file_format].content_type,
             headers={"Content-Disposition": f'attachment; filename="actions.{file_format}"'},
         )
+
+
+def _selection(chosen: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the selection of a record, and its user."""
+    user_id = chosen.get("user") or ""
+    return selection_in_words({name: value for name, value in chosen.items() if name != "user"}, user_id), user_id

@@ -57,6 +57,11 @@ class ReadOnlyAdmin(_ModelAdmin):
         }
 
 
+def staff_name(request: HttpRequest) -> str:
+    """Return who asks, for the records of erasures and accesses."""
+    return request.user.get_username()
+
+
 def refuse(form: Form) -> JsonResponse:
     """Answer parameters that a form refused with the contract's error body."""
     violations = [

@@ -14,13 +14,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 import logs.lib.fields  # noqa: F401  registers begins_with
-from logs.admin.base import ReadOnlyAdmin
+from logs.admin.base import ReadOnlyAdmin, staff_name
 from logs.admin.forms import LogListForm
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import PAUSE, duration, entries, lanes, with_text
 from logs.lib.text import count_of
-from logs.models import Action, ActionType, Log
-from logs.store import purge
+from logs.models import AccessKind, Action, ActionType, Log
+from logs.store import access_records, purge
 from logs.store.purge import PurgeCounts, Selection
 
 # Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
@@ -68,6 +68,9 @@ class LogAdmin(ReadOnlyAdmin):
         log = self._log(request, object_id)
         actions = Action.objects.filter(user_id=log.user_id, log_id=log.id)
         page = _actions_by_time.page(with_text(actions), request.GET)
+        access_records.note(
+            AccessKind.VIEW, staff_name(request), f"one user, log {log.id}", log.user_id, count=len(page.rows)
+        )
         timeline = []
         if page.rows:
             first = page.rows[0]
@@ -106,7 +109,7 @@ class LogAdmin(ReadOnlyAdmin):
         self.require("view_log", "erase_user", request=request)
         log = self._log(request, str(log_id))
         if request.method == "POST":
-            erased = purge.erase_user(log.user_id)
+            erased = purge.erase_user(log.user_id, staff_name(request))
             message = f"The user was erased: {count_of(erased.logs, 'log')}, {count_of(erased.actions, 'action')}."
             return self._done(request, log, "A user", message)
         stored = Selection(users=[log.user_id]).counts()

@@ -53,6 +53,10 @@ class Body:
         """The SHA-256 of the bytes, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
+    def lines_of_logs(self) -> list[int]:
+        """Return the index of each log's line in NDJSON: blank lines have none."""
+        return [index for index, line in enumerate(io.BytesIO(self.content)) if line.strip(jsontext.BLANK)]
+
     def value(self) -> JSONValue | LazyBatch | Oversized:
         """Return what the body says: a LazyBatch of NDJSON and of a long array, otherwise the JSON's value.
 

@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from rest_framework.request import Request
 
 from logs.api.bodies import Body
 from logs.lib.errors import ErrorCode, LogStoreError, Violation
 from logs.lib.limits import MAX_KEY_LENGTH
-from logs.models import IdempotencyKey
+from logs.models import ErasedUser, IdempotencyKey
 
 HEADER, PARAMETER = "Idempotency-Key", "idempotencyKey"
 REMEMBERED_FOR = timedelta(hours=24)
@@ -72,12 +73,17 @@ def token_of(request: Request, body: Body | None) -> IdempotencyToken | None:
 
 
 def recall(token: IdempotencyToken) -> int | None:
-    """Return how many actions came before under the token's key, None if it is new.
+    """Return how many actions came before under the token's key, if the body need not be looked at; otherwise None.
 
+    None for a key that is new, and where somebody was erased since: the repeat may name that user.
     Raises LogStoreError when the key came with another body.
     """
-    known = IdempotencyKey.objects.filter(owner=token.owner, key=token.key).first()
-    return None if known is None else _count_of_same_body(known, token)
+    since = ErasedUser.objects.filter(time__gte=OuterRef("created"))
+    known = IdempotencyKey.objects.filter(owner=token.owner, key=token.key).annotate(is_doubtful=Exists(since)).first()
+    if known is None:
+        return None
+    count = _count_of_same_body(known, token)
+    return None if known.is_doubtful else count
 
 
 def _count_of_same_body(known: IdempotencyKey, token: IdempotencyToken) -> int:

@@ -19,7 +19,7 @@ from logs.api.violations import Detail, count_errors
 from logs.lib.errors import ErrorCode
 from logs.lib.limits import MAX_ID_LENGTH, MAX_VIOLATIONS
 from logs.models import Action, Log
-from logs.store.append import Receipt, append
+from logs.store.append import ErasedBatchError, Receipt, append
 from logs.store.rows import ActionRow, LogRow
 
 Row = TypeVar("Row")
@@ -140,9 +140,23 @@ class LogListSerializer(serializers.ListSerializer[Log]):
         return rows
 
     def create(self, validated_data: list[LogRow]) -> Any:
-        """Store a batch; return its logs, which are read from the database only if somebody looks."""
-        self.receipt = append(validated_data, self.context.get("token"))
+        """Store a batch; return its logs, which are read from the database only if somebody looks.
+
+        Raises ValidationError for logs of users who are erased.
+        """
+        try:
+            self.receipt = append(validated_data, self.context.get("token"))
+        except ErasedBatchError as error:
+            raise ValidationError(self._of_erased_users(error.places)) from None
         return SimpleLazyObject(lambda: _stored(validated_data))
+
+    def _of_erased_users(self, places: Sequence[int]) -> dict[Any, Detail]:
+        shown = places[:MAX_VIOLATIONS]
+        body = getattr(self, "initial_data", None)
+        if isinstance(body, Body) and body.is_ndjson:
+            lines = body.lines_of_logs()
+            shown = [lines[place] for place in shown]
+        return {place: {"userId": [detail_of(ErrorCode.USER_ERASED)]} for place in shown}
 
     def to_representation(self, data: Any) -> list[Any]:
         logs = list(data.all() if hasattr(data, "all") else data)
@@ -197,8 +211,14 @@ class LogSerializer(serializers.Serializer[Log]):
         return {"user_id": values["userId"], "session_id": values["sessionId"], "actions": values["actions"]}
 
     def create(self, validated_data: LogRow) -> Log:
-        """Store a log, or append to the one of its user and session; return it as it is then."""
-        append([validated_data], self.context.get("token"))
+        """Store a log, or append to the one of its user and session; return it as it is then.
+
+        Raises ValidationError where the user is erased.
+        """
+        try:
+            append([validated_data], self.context.get("token"))
+        except ErasedBatchError:
+            raise ValidationError({"userId": [detail_of(ErrorCode.USER_ERASED)]}) from None
         return _stored([validated_data])[0]
 
 

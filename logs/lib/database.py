@@ -109,14 +109,16 @@ def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     return _pooled[raw]
 
 
-def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[Any]) -> None:
+def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence[Any], first: str = "") -> None:
     """Execute a statement that PostgreSQL keeps prepared for the connection, unless a pooler stands between.
 
     statement: with a %s for each parameter, whose type it says: `SELECT %s::bigint`.
+    first: a statement to execute right before, on the same trip to the server and in the same transaction.
     """
     connection.ensure_connection()
+    before = f"{first}; " if first else ""
     if is_pooled(connection):
-        cursor.execute(statement, parameters)
+        cursor.execute(f"{before}{statement}", parameters)
         return
     names = _prepared.setdefault(connection.connection, {})
     name = names.get(statement)
@@ -126,7 +128,7 @@ def execute_prepared(cursor: CursorWrapper, statement: str, parameters: Sequence
         numbers = (f"${number}" for number in range(1, len(parameters) + 1))
         cursor.execute(f"PREPARE {name} AS {re.sub('%s', lambda _: next(numbers), statement)}")
         names[statement] = name
-    cursor.execute(f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+    cursor.execute(f"{before}EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
 
 
 def values_table(rows: Sequence[Sequence[str | int]]) -> tuple[str, list[str | int]]:

@@ -50,6 +50,7 @@ class ErrorCode(enum.Enum):
     NOT_AUTHENTICATED = 401, f"An API key is needed: Authorization: Bearer KEY. {_MAKE_A_KEY}"
     INVALID_API_KEY = 401, f"The API key is unknown, revoked or expired. {_MAKE_A_KEY}"
     PERMISSION_DENIED = 403, "This is not allowed."
+    USER_ERASED = 403, "This user's data was erased, and nothing more of this user is stored."
     NOT_FOUND = 404, "There is nothing at this URL."
     METHOD_NOT_ALLOWED = 405, "This URL does not take that method."
     NOT_ACCEPTABLE = 406, "This URL can't answer in a format that the request accepts."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import sys
 import threading
@@ -14,10 +15,10 @@ from typing import Any, NoReturn, TextIO
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from logs.lib import times
-from logs.lib.database import NOT_MIGRATED, explain
+from logs.lib.database import NOT_MIGRATED, explain, is_unavailable
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.jsontext import has_forbidden_character
 from logs.management.progress import Progress
@@ -60,7 +61,9 @@ class MaintenanceCommand(BaseCommand):
             raise SystemExit(EXIT_BROKEN_PIPE) from None
         except LogStoreError as error:
             raise CommandError(_sentence(error)) from None
-        except (OperationalError, InterfaceError) as error:
+        except Error as error:
+            if not is_unavailable(error):
+                raise
             raise CommandError(f"{explain(error)} {self.if_interrupted}") from None
         except OSError as error:
             raise CommandError(f"{error.filename or 'A file'}: {error.strerror or error}") from None
@@ -89,6 +92,16 @@ def user_argument(text: str) -> str:
     if has_forbidden_character(text):
         raise ArgumentTypeError(ErrorCode.INVALID_CHARACTER.sentence)
     return text
+
+
+def operator() -> str:
+    """Return who runs the command, for the records of erasures and accesses; no user of the admin is named like it."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # In a container the number may be all there is.
+        name = str(os.getuid())
+    return f"{name} (command)"
 
 
 def count_argument(text: str) -> int:

@@ -18,7 +18,7 @@ from logs.lib import metrics
 from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.transactions import limit_transaction, needs_limits, retried
-from logs.store import writing
+from logs.store import erasures, writing
 from logs.store.rows import ActionRow, LogRow
 
 # A group ends with the batch that makes it this long.
@@ -39,6 +39,17 @@ UNKNOWN_OUTCOME = (
 )
 
 
+class ErasedBatchError(LogStoreError):
+    """A batch names users who are erased; nothing of it was stored.
+
+    places: the indexes of the logs that name one.
+    """
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self.places = places
+        super().__init__(ErrorCode.USER_ERASED)
+
+
 class Token(Protocol):
     """What makes a batch known that came before: an idempotency key, or a chunk of an import."""
 
@@ -51,18 +62,23 @@ def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
 
     batch: logs in the order received; several may name the same (user_id, session_id).
     token: what the batch is known by; a batch that came before under it is not stored again.
-    A deadlock or serialization failure is tried again a few times. Raises what the token raises (LogStoreError for an
-    idempotency key that came with another body); LogStoreError when the connection broke during the commit, so that
-    nobody knows whether the batch is stored; and django.db.Error when the database is away: then nothing is stored.
+    A deadlock or serialization failure is tried again a few times. Raises ErasedBatchError for a batch that names a
+    user who is erased; what the token raises (LogStoreError for an idempotency key that came with another body);
+    LogStoreError when the connection broke during the commit, so that nobody knows whether the batch is stored; and
+    django.db.Error when the database is away: then nothing is stored.
     """
     pending = _Pending(batch, token)
-    if connection.in_atomic_block:
-        # Of the caller's own transaction nothing is durable yet that others wait for.
-        _write([pending])
-    else:
-        _queue.write(pending)
-    if pending.error is not None:
-        raise pending.error
+    try:
+        if connection.in_atomic_block:
+            # Of the caller's own transaction nothing is durable yet that others wait for.
+            _write([pending])
+        else:
+            _queue.write(pending)
+        if pending.error is not None:
+            raise pending.error
+    except erasures.ErasedUsersError as error:
+        places = [place for place, row in enumerate(batch) if row["user_id"] in error.user_ids]
+        raise ErasedBatchError(places) from None
     metrics.ACTIONS_STORED.inc(pending.receipt.stored)
     return pending.receipt
 
@@ -142,6 +158,16 @@ def _write_group(group: Sequence[_Pending]) -> None:
     except LogStoreError as error:
         # The outcome of the commit is unknown: to write any of them again might store it twice.
         _fail(group, error)
+    except erasures.ErasedUsersError as error:
+        rest = []
+        for pending in group:
+            if any(row["user_id"] in error.user_ids for row in pending.batch):
+                _fail([pending], erasures.ErasedUsersError(error.user_ids))
+            else:
+                rest.append(pending)
+        # Together as before: whoever sends an erased user again and again slows nobody down.
+        if rest:
+            _write_group(rest)
     except Exception as error:  # noqa: BLE001
         if len(group) == 1 or (isinstance(error, Error) and is_broken_connection(error)):
             _fail(group, error)
@@ -196,7 +222,10 @@ def _is_new(pending: _Pending) -> bool:
         return True
     try:
         duplicates = pending.token.remember(pending.count)
-    except LogStoreError as error:
+        if duplicates is not None:
+            # A repeat is answered like any batch of its users.
+            erasures.require_none_erased(row["user_id"] for row in pending.batch)
+    except (LogStoreError, erasures.ErasedUsersError) as error:
         pending.error = error
         return False
     if duplicates is None:

@@ -1,13 +1,14 @@
 """Delete actions and logs by age, by user, or both, in batches that hold up a writer for moments only.
 
-To erase a user is to purge all of theirs, without a time: then nothing that names them is left in any table.
+To erase a user is to purge all of theirs, without a time: then nothing that names them is left in any table, and
+nothing of theirs is stored again. See logs.store.erasures.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,8 +21,8 @@ from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
 from logs.lib.database import values_table
-from logs.models import ACTION_COUNT, Action, ActionType, IdempotencyKey, Log
-from logs.store import rollups
+from logs.models import ACTION_COUNT, AccessKind, Action, ActionType, IdempotencyKey, Log
+from logs.store import access_records, erasures, rollups
 
 BATCH_ACTIONS = 5000
 
@@ -102,27 +103,29 @@ class Selection:
         return of_users if self.log_id is None else of_users & Q(**{name_of_log_id: self.log_id})
 
 
-def purge(selection: Selection) -> Iterator[int]:
+def purge(selection: Selection, by: str) -> Iterator[int]:
     """Delete what a selection chooses, yielding after each batch how many actions it deleted.
 
     A batch is a transaction: its actions, and the counts of their logs, or the logs where nothing is left of them. A
-    purge that stopped may be started again. Logs that are stored while it runs may be left.
+    purge that stopped may be started again. Logs that are stored while it runs may be left, unless it is an erasure.
+
+    by: who erases users, if it is one: see ErasedUser.
     """
-    # First, because it is found by way of the actions and logs that it is about.
-    selection.history().delete()
-    selection.idempotency_keys().delete()
-    for user_id in selection.users:
-        yield from _purge_in_order(replace(selection, users=[user_id]))
     if not selection.users:
         yield from _purge_in_order(selection)
-    elif selection.before is None:
-        # What no constraint of SQLite's forbids: a log that never had an action.
-        _delete_logs_without_actions(selection)
+    for user_id in selection.users:
+        own = replace(selection, users=[user_id])
+        if own.is_erasure:
+            yield from _erase(own, by)
+            continue
+        yield from _purge_in_order(own)
+        if own.before is None:
+            _delete_logs_without_actions(own)
 
 
-def erase_user(user_id: str) -> PurgeCounts:
-    """Delete everything that names a user, and return how much that was."""
-    return _purge_at_once(Selection(users=[user_id]))
+def erase_user(user_id: str, by: str) -> PurgeCounts:
+    """Delete everything that names a user, and return how much that was. by: see ErasedUser."""
+    return _purge_at_once(Selection(users=[user_id]), by)
 
 
 def delete_log(user_id: str, log_id: int) -> PurgeCounts:
@@ -130,9 +133,28 @@ def delete_log(user_id: str, log_id: int) -> PurgeCounts:
     return _purge_at_once(Selection(users=[user_id], log_id=log_id))
 
 
-def _purge_at_once(selection: Selection) -> PurgeCounts:
+def _purge_at_once(selection: Selection, by: str = "") -> PurgeCounts:
     logs = selection.logs().count()
-    return PurgeCounts(logs, sum(purge(selection)))
+    return PurgeCounts(logs, sum(purge(selection, by)))
+
+
+def _erase(selection: Selection, by: str) -> Iterator[int]:
+    [user_id] = selection.users
+    erasure = erasures.begin(user_id, by)
+    with transaction.atomic(durable=True):
+        # First, because it is found by way of the actions and logs that it is about.
+        history, _ = selection.history().delete()
+        keys, _ = selection.idempotency_keys().delete()
+        erasures.add(erasure, {"history_count": history, "key_count": keys})
+        access_records.forget_user(user_id)
+    deleted = 0
+    for count in _purge_in_order(selection, erasure):
+        deleted += count
+        yield count
+    _delete_logs_without_actions(selection, erasure)
+    with transaction.atomic(durable=True):
+        access_records.note(AccessKind.ERASE, by, "one user", count=deleted)
+        erasures.finish(erasure)
 
 
 def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]:
@@ -142,7 +164,7 @@ def _entries_about(rows: QuerySet[Log] | QuerySet[Action]) -> QuerySet[LogEntry]
     return entries.filter(object_id__in=[str(row_id) for row_id in ids])
 
 
-def _purge_in_order(selection: Selection) -> Iterator[int]:
+def _purge_in_order(selection: Selection, erasure: int | None = None) -> Iterator[int]:
     # Along an index, from where the last batch ended: what lies before is full of rows just deleted.
     column = "log_id" if selection.users else "time"
     chosen = selection.actions().order_by(column)
@@ -153,12 +175,12 @@ def _purge_in_order(selection: Selection) -> Iterator[int]:
         if not batch:
             return
         last = batch[-1][-1]
-        yield _delete_batch([row[:3] for row in batch], [row[3] for row in batch])
+        yield _delete_batch([row[:3] for row in batch], [row[3] for row in batch], erasure)
         if connection.vendor == "sqlite":
             time.sleep(_PAUSE_SECONDS)
 
 
-def _delete_batch(batch: Sequence[tuple[str, int, int]], times: Iterable[datetime]) -> int:
+def _delete_batch(batch: Sequence[tuple[str, int, int]], times: Iterable[datetime], erasure: int | None) -> int:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         rollups.forget(times)
         _lock_logs(cursor, ((user_id, log_id) for user_id, log_id, _ in batch))
@@ -169,27 +191,38 @@ def _delete_batch(batch: Sequence[tuple[str, int, int]], times: Iterable[datetim
         for user_id, log_id, action_type in cursor.fetchall():
             deleted[user_id, log_id][action_type] += 1
         if deleted:
-            _delete_if_empty(cursor, list(deleted))
+            logs = _delete_if_empty(cursor, list(deleted))
             table, values = values_table(
                 [(*log, *map(types.__getitem__, ActionType.values)) for log, types in deleted.items()]
             )
             cursor.execute(_SUBTRACT.format(deleted=table), values)
+            if erasure is not None:
+                erasures.add(erasure, {"log_count": logs, "action_count": _total(deleted)})
+    return _total(deleted)
+
+
+def _total(deleted: Mapping[tuple[str, int], Counter[str]]) -> int:
     return sum(types.total() for types in deleted.values())
 
 
-def _delete_logs_without_actions(selection: Selection) -> None:
+def _delete_logs_without_actions(selection: Selection, erasure: int | None = None) -> None:
+    """Delete what no constraint of SQLite's forbids: logs that never had an action."""
     own = Action.objects.filter(user_id=OuterRef("user_id"), log_id=OuterRef("id"))
     logs = list(selection.logs().filter(~Exists(own)).values_list("user_id", "id"))
     for start in range(0, len(logs), BATCH_ACTIONS):
         batch = logs[start : start + BATCH_ACTIONS]
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             _lock_logs(cursor, batch)
-            _delete_if_empty(cursor, batch)
+            count = _delete_if_empty(cursor, batch)
+            if erasure is not None:
+                erasures.add(erasure, {"log_count": count})
 
 
-def _delete_if_empty(cursor: CursorWrapper, logs: Sequence[tuple[str, int]]) -> None:
+def _delete_if_empty(cursor: CursorWrapper, logs: Sequence[tuple[str, int]]) -> int:
+    """Delete those of some logs that have no actions, and return how many they were."""
     table, values = values_table(logs)
     cursor.execute(_DELETE_LOGS.format(logs=table), values)
+    return len(cursor.fetchall())
 
 
 def _lock_logs(cursor: CursorWrapper, logs: Iterable[tuple[str, int]]) -> None:
@@ -218,6 +251,7 @@ _DELETE_LOGS = f"""
     WITH chosen (user_id, id) AS ({{logs}})
     DELETE FROM logs_log
     WHERE (user_id, id) IN (SELECT user_id, id FROM chosen) AND NOT EXISTS (SELECT 1 {_OF_LOG})
+    RETURNING 1
 """
 # Never below 0, so that counts that were wrong before don't stop a purge.
 _COUNTERS = ", ".join(

@@ -52,10 +52,13 @@ def forget(times: Iterable[datetime]) -> None:
 
     times: aware datetimes of the actions, in any order.
     """
-    days = sorted(_days_changed_by(times))
-    _lock(days)
-    RolledUpDay.objects.filter(day__in=days).delete()
-    _rollups_of(days).delete()
+    _forget_days(sorted(_days_changed_by(times)))
+
+
+def forget_day(day: date) -> None:
+    """Delete the rollups of a day, which is rolled up again when it is next needed."""
+    with transaction.atomic():
+        _forget_days([day])
 
 
 def prepare(days: Days, seconds: float | None = None) -> RollupProgress:
@@ -131,6 +134,12 @@ def _days_changed_by(times: Iterable[datetime]) -> set[date]:
         if moment <= _LAST_LOOKED_BACK_AT:
             days.add((moment + counts.LOOK_BACK).astimezone(UTC).date())
     return days
+
+
+def _forget_days(days: Sequence[date]) -> None:
+    _lock(days)
+    RolledUpDay.objects.filter(day__in=days).delete()
+    _rollups_of(days).delete()
 
 
 def _rollups_of(days: Sequence[date]) -> QuerySet[Rollup]:

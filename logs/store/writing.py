@@ -12,7 +12,7 @@ from django.db import connection
 
 from logs.lib.database import execute_prepared
 from logs.models import ActionType
-from logs.store import rollups
+from logs.store import erasures, rollups
 from logs.store.rows import ActionRow
 
 LogKey: TypeAlias = tuple[str, str]
@@ -38,27 +38,31 @@ def write_at_once(actions: ActionsByLog) -> None:
     """Write logs with their actions by one statement, which is a transaction of its own outside of any other.
 
     actions: those of each (user_id, session_id), in the order received.
+    Raises ErasedUsersError, and writes nothing, where one of the users is erased.
     """
+    users = _users(actions)
     columns = [_text_array(column) for column in zip(*(_log_columns(log) for log in actions.items()), strict=True)]
     flat = [(user, session, action) for (user, session), its in actions.items() for action in its]
+    parameters = [
+        *columns,
+        _plain_array(erasures.digests(users)),
+        _plain_array(day.isoformat() for day in _stale_days(actions)),
+        _text_array([user for user, _, _ in flat]),
+        _text_array([session for _, session, _ in flat]),
+        _plain_array(action.time.isoformat() for _, _, action in flat),
+        _plain_array(action.type for _, _, action in flat),
+        _text_array([action.properties for _, _, action in flat]),
+    ]
     with connection.cursor() as cursor:
-        execute_prepared(
-            cursor,
-            _WRITE_AT_ONCE,
-            [
-                *columns,
-                _plain_array(day.isoformat() for day in _stale_days(actions)),
-                _text_array([user for user, _, _ in flat]),
-                _text_array([session for _, session, _ in flat]),
-                _plain_array(action.time.isoformat() for _, _, action in flat),
-                _plain_array(action.type for _, _, action in flat),
-                _text_array([action.properties for _, _, action in flat]),
-            ],
-        )
+        execute_prepared(cursor, _WRITE_AT_ONCE, parameters, first=erasures.GATE)
+        while not cursor.rowcount:
+            erasures.require_none_erased(users)
+            # Who was erased was forgiven just now.
+            execute_prepared(cursor, _WRITE_AT_ONCE, parameters, first=erasures.GATE)
 
 
 def write(actions: ActionsByLog) -> None:
-    """Write logs with their actions within the transaction that is open. actions: as of write_at_once()."""
+    """Write logs with their actions within the transaction that is open. Argument and error are write_at_once()'s."""
     if fits_one_statement(sum(map(len, actions.values()))):
         write_at_once(actions)
         return
@@ -83,12 +87,24 @@ def write(actions: ActionsByLog) -> None:
             cursor.executemany("INSERT INTO logs_staleday (day) VALUES (%s)", days)
 
 
+def _users(actions: ActionsByLog) -> set[str]:
+    return {user_id for user_id, _ in actions}
+
+
 def _upsert_logs(actions: ActionsByLog) -> dict[LogKey, int]:
     rows = [_log_columns(log) for log in actions.items()]
+    users = _users(actions)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_UPSERT_POSTGRESQL, [_text_array(column) for column in zip(*rows, strict=True)])
+            columns = [_text_array(column) for column in zip(*rows, strict=True)]
+            parameters = [*columns, _plain_array(erasures.digests(users))]
+            cursor.execute(_UPSERT_POSTGRESQL, parameters)
+            while not cursor.rowcount:
+                erasures.require_none_erased(users)
+                # Who was erased was forgiven just now.
+                cursor.execute(_UPSERT_POSTGRESQL, parameters)
         else:
+            erasures.require_none_erased(users)
             cursor.execute(_UPSERT_SQLITE, [json.dumps(rows)])
         # Matched by key: rows need not come back in the order they went in.
         return {(user_id, session_id): log_id for log_id, user_id, session_id in cursor.fetchall()}
@@ -163,9 +179,11 @@ _ON_CONFLICT = f"""
     RETURNING id, user_id, session_id
 """
 _LOG_ARRAYS = ", ".join(["%s::text[]"] * 2 + ["%s::timestamptz[]"] * 2 + ["%s::bigint[]"] * len(_COUNTERS))
+# One user who is erased, and nothing goes any further.
 _INCOMING = f"""
     incoming AS MATERIALIZED (
         SELECT nextval('logs_log_id_seq') AS id, given.* FROM unnest({_LOG_ARRAYS}) AS given ({_LOG_COLUMNS})
+        WHERE NOT EXISTS (SELECT FROM logs_eraseduser WHERE digest = ANY (%s::text[]))
     )
 """
 # Ids are dealt in the order of the batch, which is the order of the answer; rows are locked in the order of the key,
@@ -175,11 +193,11 @@ _UPSERT = f"""
     SELECT id, 1, {_LOG_COLUMNS} FROM incoming ORDER BY user_id, session_id
     {_ON_CONFLICT.format(least="LEAST", greatest="GREATEST")}
 """
-_UPSERT_POSTGRESQL = f"WITH {_INCOMING} {_UPSERT}"
+_UPSERT_POSTGRESQL = f"{erasures.GATE}; WITH {_INCOMING} {_UPSERT}"
 _WRITE_AT_ONCE = f"""
     WITH {_INCOMING},
     logs AS ({_UPSERT}),
-    stale AS (INSERT INTO logs_staleday (day) SELECT unnest(%s::date[]))
+    stale AS (INSERT INTO logs_staleday (day) SELECT unnest(%s::date[]) WHERE EXISTS (SELECT FROM logs))
     INSERT INTO logs_action ({_ACTION_COLUMNS})
     SELECT logs.user_id, logs.id, given.time, given.type, given.properties
     FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::json[])

@@ -15,12 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from django.db import Error
 from django.db.models import QuerySet
 
 from logs.api.renderers import ARRAY, CHUNK_CHARACTERS, LINES, render
 from logs.api.responses import SnapshotStream
 from logs.lib import jsontext, times
-from logs.models import Action, ActionQuerySet, ActionRecord, ActionType
+from logs.models import AccessKind, Action, ActionQuerySet, ActionRecord, ActionType
+from logs.store import access_records
 
 _MEMBERS = [member for action_type in ActionType for member in action_type.members]
 CSV_COLUMNS = ("time", "userId", "sessionId", "type", *_MEMBERS, "properties")
@@ -90,6 +92,49 @@ def export(
     answer = SnapshotStream()
     answer.start(file_format.select(actions), lambda rows: file_format.render(watch(rows)))
     return answer
+
+
+class RecordedExport:
+    """The bytes of a file of actions, whose export is on record: see logs.store.access_records.
+
+    The record is there before anything is read; how many actions were taken out is added once the file is read to its
+    end, or close() has ended it before.
+    """
+
+    def __init__(
+        self,
+        actions: ActionQuerySet,
+        file_format: FileFormat,
+        by: str,
+        selection: str,
+        user_id: str,
+        watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    ) -> None:
+        """Note an export and begin it. Arguments and errors are those of export() and of access_records.note()."""
+        self._count: int | None = 0
+        self._record = access_records.note(AccessKind.EXPORT, by, selection, user_id)
+        self._stream = export(actions, file_format, lambda rows: self._counted(watch(rows)))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+        self._note_count()
+
+    def close(self) -> None:
+        self._stream.close()
+        self._note_count()
+
+    def _counted(self, rows: Iterable[Any]) -> Iterator[Any]:
+        for count, row in enumerate(rows, start=1):
+            self._count = count
+            yield row
+
+    def _note_count(self) -> None:
+        if self._count is None:
+            return
+        # What was sent is on record; that nobody can add how many it was stops nobody who has it.
+        with suppress(Error):
+            access_records.note_count(self._record, self._count)
+        self._count = None
 
 
 @contextmanager

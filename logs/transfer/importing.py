@@ -26,30 +26,18 @@ from logs.api.properties import read_other_properties
 from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
-from logs.lib.errors import Violation
 from logs.lib.jsontext import JSONValue
 from logs.lib.text import count_of
 from logs.models import ImportedChunk, Log
-from logs.store.append import append
+from logs.store.append import ErasedBatchError, append
 from logs.store.rows import LogRow
 from logs.transfer.mongodb import from_mongodb
+from logs.transfer.rejects import Reject, without_erased
 from logs.transfer.sources import LogText, SourceError
 
 # A chunk ends with the log that makes it this long, about 16,000 actions. Never make it shorter: a chunk that an
 # earlier run stored would be read as two that nobody has seen.
 CHUNK_BYTES = 2 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A log that may not be stored.
-
-    value: its text, decoded; Undecodable where that is no JSON.
-    """
-
-    source: LogText
-    value: object
-    violations: Sequence[Violation]
 
 
 def validate(logs: Sequence[LogText]) -> tuple[list[LogRow], list[Reject]]:
@@ -180,11 +168,19 @@ class Importer:
             yield _Chunk(logs, start, chain.hexdigest(), known, validated)
 
     def _store(self, chunk: _Chunk) -> None:
-        rows, rejects = chunk.validation()
+        rows, rejects = without_erased(chunk.logs, *chunk.validation())
         self._report(rejects)
         token = ChunkToken(chunk.start, chunk.end, len(chunk.logs), len(rejects))
         actions = sum(len(row["actions"]) for row in rows)
-        if self.dry_run or _append(rows, token):
+        try:
+            is_stored = self.dry_run or _append(rows, token)
+        except ErasedBatchError:
+            # Somebody was erased in the meantime. Judged anew the chunk has other rejects than those just told of.
+            raise SourceError(
+                f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: a user of theirs was erased just now; nothing of"
+                " these lines was stored. Run the same command again."
+            ) from None
+        if is_stored:
             self.result.logs += len(rows)
             self.result.actions += actions
         else:
@@ -194,12 +190,14 @@ class Importer:
 
     def _skip(self, chunk: _Chunk, known: ImportedChunk) -> None:
         if known.rejected_count and self.on_reject is not None:
-            _, rejects = chunk.validation()
-            if len(rejects) != known.rejected_count:
+            _, broken = chunk.validation()
+            _, rejects = without_erased(chunk.logs, *chunk.validation())
+            # Since then users may have been erased, whose logs are told of, too.
+            if not len(broken) <= known.rejected_count <= len(rejects):
                 raise SourceError(
                     f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: {count_of(known.rejected_count, 'log')} of"
-                    f" these lines broke a rule when they were imported, now it is {len(rejects)}. Import with the"
-                    " settings of that time."
+                    f" these lines were rejected when they were imported, now it is {len(rejects)}. Import with the"
+                    " settings and the erasures of that time."
                 )
             self._report(rejects)
         else:

@@ -44,7 +44,12 @@ _OF_EVERY_OPERATION = {
     ErrorCode.THROTTLED,
     ErrorCode.STORE_UNAVAILABLE,
 }
-_OF_AN_UPLOAD = {ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.BODY_TOO_LARGE, ErrorCode.IDEMPOTENCY_KEY_REUSED}
+_OF_AN_UPLOAD = {
+    ErrorCode.USER_ERASED,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED,
+}
 
 
 def without_aliases(endpoints: Sequence[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:

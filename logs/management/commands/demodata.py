@@ -14,7 +14,7 @@ from logs.lib import jsontext, times
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, count_argument
 from logs.management.demo import demo_logs
-from logs.transfer.importing import Importer, ImportResult
+from logs.transfer.importing import Importer, ImportResult, RefusedImportError
 from logs.transfer.sources import LogText
 
 MAX_DAYS = 3650
@@ -73,7 +73,12 @@ class Command(MaintenanceCommand):
             def show(result: ImportResult) -> None:
                 progress.advance(result.actions + result.known_actions - progress.count)
 
-            result = Importer(on_chunk=show, name="demodata").run(_texts(demo_logs(users, actions, days, seed, last)))
+            importer = Importer(on_chunk=show, name="demodata")
+            try:
+                result = importer.run(_texts(demo_logs(users, actions, days, seed, last)))
+            except RefusedImportError:
+                # What is made up breaks no other rule.
+                raise CommandError("Some of these users were erased: let them in again with forgiveuser.") from None
         said = f"Stored: {count_of(result.actions, 'action')} in {count_of(result.logs, 'log')}."
         if result.known_actions:
             said += f" Stored by an earlier run: {count_of(result.known_actions, 'action')}."

@@ -15,10 +15,11 @@ from django.utils.text import get_text_list
 from logs.api.query import LogQuery
 from logs.lib.errors import ErrorCode
 from logs.lib.text import count_of
-from logs.management.base import MaintenanceCommand, user_argument
+from logs.management.base import MaintenanceCommand, operator, user_argument
 from logs.management.progress import Progress
+from logs.store.access_records import selection_in_words
 from logs.store.read import ROWS_AT_ONCE
-from logs.transfer.exporting import CSV_COLUMNS, FORMATS, complete_file, export, gzipped
+from logs.transfer.exporting import CSV_COLUMNS, FORMATS, RecordedExport, complete_file, gzipped
 
 _HELP = f"""\
 Write logs to a file, or to stdout, in the order and form in which GET /logs/ answers.
@@ -74,7 +75,14 @@ class Command(MaintenanceCommand):
         with self.progress("exportlogs", "actions") as progress, ExitStack() as stack:
             file = _Stdout(self.stdout) if output == "-" else stack.enter_context(complete_file(Path(output)))
             target = stack.enter_context(gzipped(file)) if output.lower().endswith(".gz") else file
-            chunks = export(query.actions(), file_format, partial(_counted, progress))
+            chunks = RecordedExport(
+                query.actions(),
+                file_format,
+                operator(),
+                selection_in_words({name: options[name] for name in ("from", "to", "types")}, options["user"]),
+                options["user"] or "",
+                partial(_counted, progress),
+            )
             for chunk in stack.enter_context(closing(chunks)):
                 target.write(chunk)
         if output != "-":

@@ -16,7 +16,8 @@ from logs.lib.limits import MAX_VIOLATIONS
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
 from logs.management.progress import Progress
-from logs.transfer.importing import Importer, ImportResult, RefusedImportError, Reject
+from logs.transfer.importing import Importer, ImportResult, RefusedImportError
+from logs.transfer.rejects import Reject
 from logs.transfer.sources import Source, SourceError, readable_size
 
 _SHOWN_REJECTS = 10

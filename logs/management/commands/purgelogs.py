@@ -13,7 +13,8 @@ from django.utils.text import get_text_list
 
 from logs.lib.durations import duration_argument
 from logs.lib.text import count_of
-from logs.management.base import MaintenanceCommand, time_argument, user_argument
+from logs.management.base import MaintenanceCommand, operator, time_argument, user_argument
+from logs.models import AccessRecord
 from logs.store.purge import Selection, purge
 
 _HELP = """\
@@ -24,12 +25,15 @@ Actions are deleted in batches, each a short transaction, so that the store goes
 
 With --user alone nothing that names these users is left in any table, which is what the right to erasure asks for. That
 includes the admin's history, and every idempotency key whose text holds a user's id, capitals and small letters being
-different: a batch that a client sends once more under such a key is stored once more. Exports, backups and the
-database's own log files are out of reach.
+different. Exports, backups and the database's own log files are out of reach.
+
+From then on nothing of these users is stored: a POST that names one is refused as USER_ERASED, and importlogs rejects
+such logs, until forgiveuser lets them in again. The command erasures lists what was erased.
 """
 _EXAMPLES = """\
   python manage.py purgelogs --older-than 90d --dry-run
   python manage.py purgelogs --user ABC123XYZ --user DEF456UVW
+  python manage.py purgelogs --access-older-than 400d --yes
   0 3 * * *  cd /srv/logstore && .venv/bin/python manage.py purgelogs --older-than 90d --yes    (in a crontab)
 """
 
@@ -55,6 +59,12 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--user", metavar="ID", type=user_argument, nargs="+", action="extend", help="delete actions of these users"
         )
+        parser.add_argument(
+            "--access-older-than",
+            metavar="AGE",
+            type=duration_argument,
+            help="delete the records of who looked that are older than this, such as 400d, and nothing else",
+        )
         parser.add_argument("--yes", action="store_true", help="don't ask first; for cron")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
@@ -64,11 +74,17 @@ class Command(MaintenanceCommand):
         older_than: timedelta | None,
         before: datetime | None,
         user: Sequence[str] | None,
+        access_older_than: timedelta | None,
         yes: bool,
         dry_run: bool,
         **options: Any,
     ) -> None:
-        limits = [limit for limit in (before, _time_of(older_than)) if limit is not None]
+        if access_older_than is not None:
+            if older_than or before or user:
+                raise CommandError("--access-older-than goes alone.")
+            self._purge_access_records(_time_of(access_older_than, "--access-older-than"), yes, dry_run)
+            return
+        limits = [limit for limit in (before, _time_of(older_than, "--older-than")) if limit is not None]
         if not limits and not user:
             raise CommandError("Say what to delete: --older-than, --before or --user.")
         selection = Selection(min(limits, default=None), list(dict.fromkeys(user or ())))
@@ -85,12 +101,26 @@ class Command(MaintenanceCommand):
         self.stdout.write(f"{'Would delete' if dry_run else 'To delete'}: {get_text_list(words, 'and')}.")
         if dry_run:
             return
-        if (actions or any(found.values())) and not yes:
+        if selection.is_erasure:
+            whose = "this user" if len(selection.users) == 1 else "these users"
+            self.stdout.write(f"Nothing of {whose} will be stored from then on.")
+        if (actions or any(found.values()) or selection.is_erasure) and not yes:
             self._ask()
         with self.progress("purgelogs", "actions", actions) as progress:
-            for count in purge(selection):
+            for count in purge(selection, operator()):
                 progress.advance(count)
         self.stdout.write(f"Deleted: {count_of(progress.count, 'action')}.")
+
+    def _purge_access_records(self, before: datetime | None, yes: bool, dry_run: bool) -> None:
+        records = AccessRecord.objects.filter(time__lt=before)
+        found = records.count()
+        self.stdout.write(f"{'Would delete' if dry_run else 'To delete'}: {count_of(found, 'access record')}.")
+        if dry_run:
+            return
+        if found and not yes:
+            self._ask()
+        deleted, _ = records.delete()
+        self.stdout.write(f"Deleted: {count_of(deleted, 'access record')}.")
 
     def _ask(self) -> None:
         self.stderr.write("Delete them for good? [y/N] ", style_func=str, ending="")
@@ -99,8 +129,8 @@ class Command(MaintenanceCommand):
             raise CommandError("Nothing was deleted. Answer y, or give --yes.")
 
 
-def _time_of(age: timedelta | None) -> datetime | None:
+def _time_of(age: timedelta | None, option: str) -> datetime | None:
     try:
         return None if age is None else timezone.now() - age
     except OverflowError:
-        raise CommandError("--older-than goes back to before the year 1.") from None
+        raise CommandError(f"{option} goes back to before the year 1.") from None
