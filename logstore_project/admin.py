@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
 
+from logs import NAME
 from logs.access.addresses import client_address
 from logs.access.rates import seconds_to_wait
 from logs.api.exceptions import error_response
@@ -25,8 +26,7 @@ ViewType = TypeVar("ViewType", bound=Callable[..., HttpResponseBase])
 class LogStoreAdminSite(admin.AdminSite):
     """The admin of the Logs Store."""
 
-    site_header = "Logs Store"
-    site_title = "Logs Store"
+    site_header = site_title = NAME
     index_title = "Overview"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:

@@ -12,10 +12,9 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from logs import __version__
+from logs import NAME, __version__
 from logs.api.example import example_text
 
-NAME = "Logs Store"
 # Whose logs the button stores: nobody who could be a real user.
 TRIAL_USER = "try-it"
 JSON, HTML = "application/json", "text/html"

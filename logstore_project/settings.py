@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csp import constants as csp
 
-from logs import __version__
+from logs import NAME, __version__
 from logstore_project import env
 from logstore_project.logging import FORMATTERS
 
@@ -156,7 +156,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Logs Store",
+    "TITLE": NAME,
     "DESCRIPTION": "Stores what users do, in logs of actions, and gives it back by user, time and type.",
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",

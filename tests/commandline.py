@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
@@ -17,7 +18,10 @@ from typing import Any
 
 import psycopg2
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
+
+from tests.server import database_url
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,25 +120,33 @@ class CommandLine:
         return psycopg2.connect(url)
 
 
+def administer(*statements: str) -> None:
+    """Run statements on the tests' PostgreSQL server, each by itself."""
+    with closing(psycopg2.connect(database_url("postgres"))) as session:
+        session.autocommit = True
+        for statement in statements:
+            session.cursor().execute(statement)
+
+
+@contextmanager
+def new_database(folder: Path, name: str) -> Iterator[str]:
+    """Make a database without tables, of the kind that the tests run on, and yield its URL."""
+    if connection.vendor == "sqlite":
+        yield f"sqlite:///{folder / f'{name}.sqlite3'}"
+        return
+    full_name = f"{connection.settings_dict['NAME']}_{name}"
+    drop = f'DROP DATABASE IF EXISTS "{full_name}" WITH (FORCE)'
+    administer(drop, f'CREATE DATABASE "{full_name}"')
+    yield database_url(full_name)
+    administer(drop)
+
+
 @contextmanager
 def migrated_database(folder: Path) -> Iterator[str]:
     """Make a database with tables, of the kind that the tests run on, and yield its URL."""
-    if connection.vendor == "sqlite":
-        url = f"sqlite:///{folder / 'template.sqlite3'}"
+    with new_database(folder, "commands") as url:
         CommandLine(url).succeed("migrate", "--verbosity", "0")
         yield url
-        return
-    given = connection.settings_dict
-    name = f"{given['NAME']}_commands"
-    server = f"{given['USER']}:{given['PASSWORD']}@{given['HOST']}:{given['PORT'] or 5432}"
-    with closing(psycopg2.connect(f"postgres://{server}/postgres")) as admin:
-        admin.autocommit = True
-        admin.cursor().execute(f'DROP DATABASE IF EXISTS "{name}"')
-        admin.cursor().execute(f'CREATE DATABASE "{name}"')
-        url = f"postgres://{server}/{name}"
-        CommandLine(url).succeed("migrate", "--verbosity", "0")
-        yield url
-        admin.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def empty_database(url: str, folder: Path) -> CommandLine:
@@ -149,3 +161,13 @@ def empty_database(url: str, folder: Path) -> CommandLine:
         " auth_user CASCADE"
     )
     return line
+
+
+def findings(*options: str) -> tuple[list[str], bool]:
+    """Return the lines of a verifylogs in this process, and whether it failed, as it does if a finding is left."""
+    stdout, has_failed = io.StringIO(), False
+    try:
+        call_command("verifylogs", *options, stdout=stdout, stderr=io.StringIO())
+    except CommandError:
+        has_failed = True
+    return stdout.getvalue().splitlines()[:-1], has_failed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg2
 import pytest
 import requests
 from django.db import connection
@@ -18,7 +18,7 @@ from django.db.migrations.loader import MigrationLoader
 from logs.store.read import ROWS_AT_ONCE
 from tests.builders import a_click, a_key, a_log, a_view, as_lines, bearer
 from tests.cluster import skip_or_fail
-from tests.commandline import CommandLine
+from tests.commandline import CommandLine, new_database
 from tests.load import ACTIONS_IN_A_BATCH, Load
 from tests.server import PROJECT, Server, database_url
 
@@ -34,25 +34,9 @@ Databases = Callable[[], str]
 @pytest.fixture
 def empty_databases(tmp_path: Path) -> Iterator[Databases]:
     """Make databases without tables, and return the URL of each."""
-    made: list[str] = []
-
-    def make() -> str:
-        made.append(f"{connection.settings_dict['NAME']}_{len(made)}")
-        if connection.vendor == "sqlite":
-            return f"sqlite:///{tmp_path / f'database-{len(made)}.sqlite3'}"
-        administer(f'DROP DATABASE IF EXISTS "{made[-1]}"', f'CREATE DATABASE "{made[-1]}"')
-        return database_url(made[-1])
-
-    yield make
-    if connection.vendor == "postgresql":
-        administer(*(f'DROP DATABASE "{name}" WITH (FORCE)' for name in made))
-
-
-def administer(*statements: str) -> None:
-    with closing(psycopg2.connect(database_url("postgres"))) as session:
-        session.autocommit = True
-        for statement in statements:
-            session.cursor().execute(statement)
+    names = map(str, itertools.count())
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(new_database(tmp_path, next(names)))
 
 
 def by_export(folder: Path, empty_databases: Databases) -> str:

@@ -20,17 +20,16 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import psycopg2
 import pytest
 from django.db import connection
 from markdown_it import MarkdownIt
 
 from tests.cluster import skip_or_fail
+from tests.commandline import administer
 from tests.server import PROJECT, Server, database_url, environment
 
 RUN = [
@@ -112,9 +111,7 @@ def folder(tmp_path, transactional_db):
     (tmp_path / "backup").mkdir()
     yield tmp_path
     if connection.vendor == "postgresql":
-        with closing(psycopg2.connect(database_url("postgres"))) as admin:
-            admin.autocommit = True
-            admin.cursor().execute(f'DROP DATABASE IF EXISTS "{_restored()}"')
+        administer(f'DROP DATABASE IF EXISTS "{_restored()}"')
 
 
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.name)

@@ -7,15 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from contextlib import closing
 
-import psycopg2
 import pytest
 from django.contrib.auth import authenticate, get_user_model
-from django.db import connection
 
 from logs import __version__
-from tests.server import PROJECT, Server, database_url, environment, start_command
+from tests.commandline import new_database
+from tests.server import PROJECT, Server, environment, start_command
 
 pytestmark = pytest.mark.django_db
 
@@ -35,16 +33,8 @@ def serve(**environ):
 @pytest.fixture
 def unmigrated_url(tmp_path):
     """A database without a table."""
-    if connection.vendor == "sqlite":
-        yield f"sqlite:///{tmp_path / 'unmigrated.sqlite3'}"
-        return
-    name = f"{connection.settings_dict['NAME']}_unmigrated"
-    with closing(psycopg2.connect(database_url("postgres"))) as server:
-        server.autocommit = True
-        server.cursor().execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        server.cursor().execute(f'CREATE DATABASE "{name}"')
-        yield database_url(name)
-        server.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with new_database(tmp_path, "unmigrated") as url:
+        yield url
 
 
 # --- make ---

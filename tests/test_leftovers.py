@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from datetime import date
 
 import pytest
@@ -11,7 +10,6 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.core.management import CommandError, call_command
 from django.db import connection
 
 from logs.management.leftovers import parts_of_words
@@ -20,6 +18,7 @@ from logs.store import erasures, purge
 from logs.store.days import Days
 from logs.store.rollups import prepare
 from tests.builders import a_log, a_staff_user, store_logs, stored_actions, stored_logs
+from tests.commandline import findings
 
 pytestmark = pytest.mark.django_db
 
@@ -31,16 +30,6 @@ DAY = date(2018, 10, 19)
 def erased():
     store_logs(a_log(user="bob"))
     purge.erase_user(ANN, "tester")
-
-
-def findings(*options):
-    """The lines of a run, and whether something was left."""
-    stdout = io.StringIO()
-    try:
-        call_command("verifylogs", *options, stdout=stdout, stderr=io.StringIO())
-    except CommandError:
-        return stdout.getvalue().splitlines()[:-1], True
-    return stdout.getvalue().splitlines()[:-1], False
 
 
 def behind_the_back_of_the_erasure(plant):

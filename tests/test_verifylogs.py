@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from logs.models import Action, Log
 from tests.builders import a_click, a_log, a_navigation, a_view, stored_actions
+from tests.commandline import findings
 
 pytestmark = pytest.mark.django_db
 
@@ -39,16 +40,6 @@ def damage():
                 cursor.execute("PRAGMA ignore_check_constraints = OFF")
 
     return run
-
-
-def findings(*options):
-    """The lines of a run, which fails if it leaves a finding unrepaired, and whether it failed."""
-    stdout = io.StringIO()
-    try:
-        call_command("verifylogs", *options, stdout=stdout, stderr=io.StringIO())
-    except CommandError:
-        return stdout.getvalue().splitlines()[:-1], True
-    return stdout.getvalue().splitlines()[:-1], False
 
 
 def test_a_good_store_has_no_findings(log, command):

@@ -68,14 +68,11 @@ def answer_exception(error: Exception, context: object = None) -> JsonResponse |
             return error_response(ErrorCode[str(first.code)], str(first), list(violations(error.detail)))
 
         # The database's errors.
-        case DatabaseError() if lacks_migrations(error):
+        case DatabaseError() if is_unavailable(error) or lacks_migrations(error):
             metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
-            logger.error(NOT_MIGRATED)
-            return error_response(ErrorCode.STORE_UNAVAILABLE, NOT_MIGRATED)
-        case DatabaseError() if is_unavailable(error):
-            metrics.DATABASE_ERRORS.labels(type(error).__name__).inc()
-            logger.error("database unavailable: %s", kind_of(error))
-            return error_response(ErrorCode.STORE_UNAVAILABLE)
+            reason = NOT_MIGRATED if lacks_migrations(error) else ""
+            logger.error(reason or f"database unavailable: {kind_of(error)}")
+            return error_response(ErrorCode.STORE_UNAVAILABLE, reason)
         case ValueError() if is_about_nul(error):
             return error_response(ErrorCode.INVALID_CHARACTER)
 

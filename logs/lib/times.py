@@ -1,4 +1,4 @@
-"""The format of a time on the wire, both ways: the one place that knows `-06:00`."""
+"""The format of a time on the wire, both ways: the one place that knows `-06:00`; and in what commands list."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def time_parser() -> Callable[[str], datetime]:
 def _parse_exact(text: str) -> datetime:
     if not _is_exact(text):
         raise ValueError("not a time")
-    return _in_utc(text)
+    return storable(datetime.fromisoformat(text))
 
 
 @lru_cache(maxsize=10_000)
@@ -52,13 +52,6 @@ def _parse_any_offset(text: str) -> datetime:
     if not _is_rfc3339(text):
         raise ValueError("not a time")
     return storable(datetime.fromisoformat(text.upper()))
-
-
-def _in_utc(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("an instant that the store can't hold") from None
 
 
 def storable(instant: datetime) -> datetime:
@@ -103,3 +96,8 @@ def _advice(text: str) -> str:
 def format_time(instant: datetime) -> str:
     """Return an aware datetime as the wire writes it: with `-06:00`, a fraction only where there is one."""
     return instant.astimezone(WIRE_ZONE).isoformat()
+
+
+def format_utc(instant: datetime) -> str:
+    """Return an instant for operators, in UTC to the second: `2018-10-19T03:37:28Z`."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from logs.lib.text import count_of
 from logs.models import AccessRecord, Action, IdempotencyKey, ImportedChunk, Log, Rollup, RollupKind
@@ -89,6 +90,11 @@ def _has_erased(texts: Iterable[str], known: Collection[str]) -> bool:
     return any(erasures.is_one_of(text, known) for text in texts)
 
 
+def _erased_among(user_ids: QuerySet[Any, str], known: Collection[str]) -> list[str]:
+    distinct = user_ids.distinct().order_by()
+    return [user_id for user_id in distinct.iterator(chunk_size=ROWS_AT_ONCE) if erasures.is_one_of(user_id, known)]
+
+
 def _unfinished() -> Iterator[Leftover]:
     for erasure in erasures.unfinished():
         yield Leftover(f"erasure {erasure.pk}", "it was not finished: run purgelogs again for this user")
@@ -99,20 +105,14 @@ def _logs_and_actions(known: Collection[str], by: str) -> Iterator[Leftover]:
     # The users of all other actions have a log.
     strays = Action.objects.filter(~Exists(own))
     for what, rows in (("logs", Log.objects.all()), ("actions without a log", strays)):
-        users = rows.values_list("user_id", flat=True).distinct().order_by()
-        erased = [user_id for user_id in users.iterator(chunk_size=ROWS_AT_ONCE) if erasures.is_one_of(user_id, known)]
-        for user_id in erased:
+        for user_id in _erased_among(rows.values_list("user_id", flat=True), known):
             first = rows.filter(user_id=user_id).order_by("id").values_list("id", flat=True).first()
             yield Leftover(f"{what} from {first} on", "their user was erased", partial(purge.erase_user, user_id, by))
 
 
 def _rollups(known: Collection[str]) -> Iterator[Leftover]:
     rows = Rollup.objects.filter(kind=RollupKind.USERS)
-    erased = [
-        user_id
-        for user_id in rows.values_list("label", flat=True).distinct().order_by().iterator(chunk_size=ROWS_AT_ONCE)
-        if erasures.is_one_of(user_id, known)
-    ]
+    erased = _erased_among(rows.values_list("label", flat=True), known)
     days = rows.filter(label__in=erased).values_list("day", flat=True).distinct().order_by("day")
     for day in days if erased else ():
         yield Leftover(f"rollups of {day}", "they count a user who was erased", partial(rollups.forget_day, day))

@@ -23,6 +23,7 @@ from logs.api.responses import SnapshotStream
 from logs.lib import jsontext, times
 from logs.models import AccessKind, Action, ActionQuerySet, ActionRecord, ActionType
 from logs.store import access_records
+from logs.store.read import ROWS_AT_ONCE
 
 _MEMBERS = [member for action_type in ActionType for member in action_type.members]
 CSV_COLUMNS = ("time", "userId", "sessionId", "type", *_MEMBERS, "properties")
@@ -80,22 +81,8 @@ FORMATS = {
 }
 
 
-def export(
-    actions: ActionQuerySet, file_format: FileFormat, watch: Callable[[Iterable[Any]], Iterable[Any]] = iter
-) -> SnapshotStream:
-    """Return the bytes of a file of actions, from one snapshot of the store.
-
-    actions: ordered, and joined with their logs.
-    watch: passes the rows along, say to count them.
-    Raises django.db.Error when the database is away: nothing is written before the first rows are read.
-    """
-    answer = SnapshotStream()
-    answer.start(file_format.select(actions), lambda rows: file_format.render(watch(rows)))
-    return answer
-
-
 class RecordedExport:
-    """The bytes of a file of actions, whose export is on record: see logs.store.access_records.
+    """The bytes of a file of actions, from one snapshot; the export is on record: see logs.store.access_records.
 
     The record is there before anything is read; how many actions were taken out is added once the file is read to its
     end, or close() has ended it before.
@@ -108,12 +95,20 @@ class RecordedExport:
         by: str,
         selection: str,
         user_id: str,
-        watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+        advance: Callable[[int], object] = lambda count: None,
     ) -> None:
-        """Note an export and begin it. Arguments and errors are those of export() and of access_records.note()."""
+        """Note an export and begin it.
+
+        actions: ordered, and joined with their logs.
+        by, selection, user_id: as of access_records.note(), whose error is raised, too.
+        advance: called with how many more actions were taken out, now and then and at the end.
+        Raises django.db.Error when the database is away: nothing is written before the first rows are read.
+        """
         self._count: int | None = 0
+        self._advance = advance
         self._record = access_records.note(AccessKind.EXPORT, by, selection, user_id)
-        self._stream = export(actions, file_format, lambda rows: self._counted(watch(rows)))
+        self._stream = SnapshotStream()
+        self._stream.start(file_format.select(actions), lambda rows: file_format.render(self._counted(rows)))
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._stream
@@ -124,9 +119,13 @@ class RecordedExport:
         self._note_count()
 
     def _counted(self, rows: Iterable[Any]) -> Iterator[Any]:
+        count = 0
         for count, row in enumerate(rows, start=1):
             self._count = count
             yield row
+            if count % ROWS_AT_ONCE == 0:
+                self._advance(ROWS_AT_ONCE)
+        self._advance(count % ROWS_AT_ONCE)
 
     def _note_count(self) -> None:
         if self._count is None:

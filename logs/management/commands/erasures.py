@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any, TypedDict
 
 from django.core.management.base import CommandError, CommandParser
 
 from logs.lib.text import count_of
+from logs.lib.times import format_utc
 from logs.management.base import MaintenanceCommand, user_argument
 from logs.models import ErasedUser
 from logs.store import erasures
@@ -63,8 +63,8 @@ class _Certificate(TypedDict):
 
 def _certificate(erasure: ErasedUser) -> _Certificate:
     return {
-        "erased": _written(erasure.time),
-        "finished": None if erasure.finished is None else _written(erasure.finished),
+        "erased": format_utc(erasure.time),
+        "finished": None if erasure.finished is None else format_utc(erasure.finished),
         "by": erasure.by,
         "actions": erasure.action_count,
         "logs": erasure.log_count,
@@ -84,7 +84,3 @@ def _line(certificate: _Certificate) -> str:
     )
     state = "" if certificate["finished"] else " Not finished: run purgelogs again."
     return f"{certificate['erased']} by {certificate['by']}: {counts}.{state}"
-
-
-def _written(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,9 +14,7 @@ from logs.api.query import LogQuery
 from logs.lib.errors import ErrorCode
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, operator, user_argument
-from logs.management.progress import Progress
 from logs.store.access_records import selection_in_words
-from logs.store.read import ROWS_AT_ONCE
 from logs.transfer.exporting import CSV_COLUMNS, FORMATS, RecordedExport, complete_file, gzipped
 
 _HELP = f"""\
@@ -81,7 +77,7 @@ class Command(MaintenanceCommand):
                 operator(),
                 selection_in_words({name: options[name] for name in ("from", "to", "types")}, options["user"]),
                 options["user"] or "",
-                partial(_counted, progress),
+                progress.advance,
             )
             for chunk in stack.enter_context(closing(chunks)):
                 target.write(chunk)
@@ -114,17 +110,6 @@ def _query(options: dict[str, Any]) -> LogQuery:
         if "" in (value if isinstance(value, list) else [value]):
             raise CommandError(f"{name}: {ErrorCode.INVALID_PARAMETER.name}: the value is empty.")
     return LogQuery(urlencode(parameters, doseq=True, errors="surrogateescape"))
-
-
-def _counted(progress: Progress, rows: Iterable[Any]) -> Iterator[Any]:
-    waiting = 0
-    for row in rows:
-        yield row
-        waiting += 1
-        if waiting == ROWS_AT_ONCE:
-            progress.advance(waiting)
-            waiting = 0
-    progress.advance(waiting)
 
 
 def _format_of(output: str) -> str:

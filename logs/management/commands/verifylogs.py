@@ -54,11 +54,11 @@ class Command(MaintenanceCommand):
                     self.stdout.write(f"{finding}{' (repaired)' if is_repaired else ''}")
         for leftover in leftovers(operator()):
             found += 1
-            is_repaired = fix and leftover.remove is not None
-            if fix and leftover.remove is not None:
-                leftover.remove()
+            remove = leftover.remove if fix else None
+            if remove is not None:
+                remove()
                 repaired += 1
-            self.stdout.write(f"{leftover}{' (repaired)' if is_repaired else ''}")
+            self.stdout.write(f"{leftover}{' (repaired)' if remove is not None else ''}")
         self.stdout.write(f"Checked: {count_of(checked, 'log')}. Findings: {found:,}, repaired: {repaired:,}.")
         if found > repaired:
             left = f"{count_of(found - repaired, 'finding')} {'is' if found - repaired == 1 else 'are'} not repaired."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Any
 
@@ -9,11 +10,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
 
-from logs import __version__
+from logs import NAME, __version__
+from logs.api.example import example_log
 
 USERNAME = "admin"
 _SCREEN = """\
-Logs Store {version}
+{name} {version}
 
   Front page   {url}/
   API          {url}/logs/     described at {url}/docs/
@@ -27,11 +29,9 @@ For every `python manage.py …` run `. .venv/bin/activate` first, once in a ter
 _OPEN = """\
 Paste this into another terminal to store an action and read it back:
 
-  curl {url}/logs/ -H 'Content-Type: application/json' -d '[{{"userId": "ABC123XYZ", "sessionId": "XYZ456ABC", \
-"actions": [{{"time": "2018-10-18T21:37:28-06:00", "type": "VIEW", "properties": {{"viewedId": "FDJKLHSLD"}}}}]}}]'
-  curl '{url}/logs/?userId=ABC123XYZ'"""
-_KEYS = """\
-The API asks for a key: `python manage.py createapikey "Web shop" --scope both` makes one."""
+  curl {url}/logs/ -H 'Content-Type: application/json' -d '{batch}'
+  curl '{url}/logs/?userId={user_id}'"""
+_KEYS = 'The API asks for a key: `python manage.py createapikey "Web shop" --scope both` makes one.'
 
 
 class Command(BaseCommand):
@@ -41,13 +41,18 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
-        users = get_user_model()._default_manager
+        users = get_user_model().objects
         if users.exists():
             return
         url = f"http://127.0.0.1:{settings.PORT}"
+        try_it = _KEYS
+        if settings.LOGSTORE_AUTH == "open":
+            log = example_log()
+            # Its VIEW alone, to be short.
+            batch = json.dumps([{**log, "actions": log["actions"][1:2]}])
+            try_it = _OPEN.format(url=url, batch=batch, user_id=log["userId"])
         password = secrets.token_urlsafe(12)
-        get_user_model().objects.create_superuser(USERNAME, password=password)
-        try_it = (_OPEN if settings.LOGSTORE_AUTH == "open" else _KEYS).format(url=url)
+        users.create_superuser(USERNAME, password=password)
         self.stdout.write(
-            _SCREEN.format(version=__version__, url=url, username=USERNAME, password=password, try_it=try_it)
+            _SCREEN.format(name=NAME, version=__version__, url=url, username=USERNAME, password=password, try_it=try_it)
         )

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from logs.access.models import ApiKey
+from logs.lib.times import format_utc
 
 COLUMNS = ("prefix", "scope", "created", "last_used", "expires", "revoked", "name")
 
@@ -24,5 +25,5 @@ class Command(BaseCommand):
 
 def _text(value: str | datetime | None) -> str:
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return format_utc(value)
     return value or "-"
