@@ -22,6 +22,10 @@ import pytest
 from django.db import connection
 
 
+# An address of this machine that clusters alone listen on, so that a test may cut it off.
+SEPARATE_HOST = "127.66.0.1"
+
+
 class RunAs(TypedDict, total=False):
     """The arguments of subprocess.Popen that say as whom a program runs."""
 
@@ -87,7 +91,7 @@ class Cluster:
     def start(self) -> None:
         settings = {
             "port": self.port,
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": f"127.0.0.1,{SEPARATE_HOST}",
             "unix_socket_directories": "",
             "max_wal_size": "16MB",
             "min_wal_size": "2MB",
@@ -103,6 +107,13 @@ class Cluster:
                 **RUN_AS,
             )
         self._wait_until_ready()
+
+    def start_if_ended(self) -> None:
+        """Start the server where it has given up by itself."""
+        with suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(0.2)
+                self.start()
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""

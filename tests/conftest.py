@@ -32,6 +32,15 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-rounds", type=int, default=3, help="how often a fault that a test repeats comes")
+
+
+@pytest.fixture
+def fault_rounds(pytestconfig: pytest.Config) -> int:
+    return int(pytestconfig.getoption("--fault-rounds"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was skipped; each reason says how to have it run."""
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -66,3 +67,26 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         server.kill()
         assert "Internal Server Error" not in server.log
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 64 MB, which only a process that may mount one can have: a limit of the machine, also in CI."""
+    need_postgresql()
+    directory = Path(mkdtemp(prefix="logstore-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        directory.rmdir()
+        pytest.skip("this process may not mount a small disk")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+    directory.rmdir()
+
+
+@pytest.fixture
+def cluster_on_small_disk(small_disk: Path) -> Iterator[Cluster]:
+    cluster = Cluster(small_disk)
+    cluster.start()
+    Server(small_disk / "migrate.log", DATABASE_URL=cluster.url).manage("migrate", "--verbosity", "0")
+    yield cluster
+    cluster.stop()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+from collections import Counter
 
 from tests.builders import a_click, a_log, a_view
+from tests.cluster import Cluster
 from tests.server import Server, wait_until
 
 ACTIONS_IN_A_BATCH = 20
@@ -67,3 +69,22 @@ class Load:
             status = self._server.post(batch, {"Idempotency-Key": name} if self._with_keys else {}).status
         self.statuses.append(status)
         return status == 200
+
+
+def actions_by_batch(cluster: Cluster) -> Counter[str]:
+    """How many actions a cluster holds of each batch."""
+    with cluster.cursor() as cursor:
+        cursor.execute("SELECT properties ->> 'batch', count(*) FROM logs_action GROUP BY 1")
+        return Counter(dict(cursor.fetchall()))
+
+
+def assert_nothing_lost_nothing_partial(cluster: Cluster, *loads: Load) -> None:
+    """Nor is anything doubled: the cluster holds every acknowledged batch once and whole, and the counts of its logs."""
+    acknowledged = {name for load in loads for name in load.acknowledged}
+    stored = actions_by_batch(cluster)
+    assert acknowledged
+    assert acknowledged <= set(stored) <= {name for load in loads for name in load.sent}
+    assert set(stored.values()) == {ACTIONS_IN_A_BATCH}
+    with cluster.cursor() as cursor:
+        cursor.execute("SELECT sum(click_count + view_count + navigate_count) FROM logs_log")
+        assert cursor.fetchone() == (stored.total(),)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 from django.db import connection
 
 from tests.builders import a_log, a_view, stored_actions, stored_logs
-from tests.cluster import Cluster, need_postgresql
+from tests.cluster import Cluster
 from tests.server import wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
@@ -20,37 +16,17 @@ pytest_plugins = ["tests.fault_fixtures"]
 BIG_BATCH = [a_log(*[a_view(padding="x" * 1000)] * 1000)]
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 64 MB, which only a process that may mount one can have: a limit of the machine, also in CI."""
-    need_postgresql()
-    directory = Path(mkdtemp(prefix="logstore-"))
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        directory.rmdir()
-        pytest.skip("this process may not mount a small disk")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
-    directory.rmdir()
-
-
-def test_a_full_disk_of_postgresql_is_answered_503_until_there_is_room(small_disk, serve, tmp_path):
-    cluster = Cluster(small_disk)
-    cluster.start()
-    try:
-        server = serve(DATABASE_URL=cluster.url)
-        server.manage("migrate", "--verbosity", "0")
-        acknowledged, statuses = 0, []
-        while 503 not in statuses:
-            statuses.append(server.post(BIG_BATCH).status)
-            acknowledged += 1000 * (statuses[-1] == 200)
-        assert set(statuses) == {200, 503}
-        subprocess.run(["mount", "-o", "remount,size=128m", str(small_disk)], check=True)
-        # PostgreSQL starts itself again where it could not even write its log of changes.
-        wait_until(lambda: server.post([a_log()]).status == 200)
-        assert _stored(cluster) == acknowledged + 3
-    finally:
-        cluster.stop()
+def test_a_full_disk_of_postgresql_is_answered_503_until_there_is_room(cluster_on_small_disk, small_disk, serve):
+    server = serve(DATABASE_URL=cluster_on_small_disk.url)
+    acknowledged, statuses = 0, []
+    while 503 not in statuses:
+        statuses.append(server.post(BIG_BATCH).status)
+        acknowledged += 1000 * (statuses[-1] == 200)
+    assert set(statuses) == {200, 503}
+    subprocess.run(["mount", "-o", "remount,size=128m", str(small_disk)], check=True)
+    # PostgreSQL starts itself again where it could not even write its log of changes.
+    wait_until(lambda: server.post([a_log()]).status == 200)
+    assert _stored(cluster_on_small_disk) == acknowledged + 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from psycopg2.extensions import cursor
 
 from tests.builders import a_click, a_log, a_view
 from tests.cluster import Cluster
-from tests.load import ACTIONS_IN_A_BATCH, Load
+from tests.load import Load, actions_by_batch, assert_nothing_lost_nothing_partial
 from tests.server import Server, wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
-
-
-def actions_by_batch(cluster: Cluster) -> Counter[str]:
-    with cluster.cursor() as cursor:
-        cursor.execute("SELECT properties ->> 'batch', count(*) FROM logs_action GROUP BY 1")
-        return Counter(dict(cursor.fetchall()))
-
-
-def assert_nothing_lost_nothing_partial(cluster: Cluster, load: Load) -> None:
-    stored = actions_by_batch(cluster)
-    assert load.acknowledged
-    assert load.acknowledged <= set(stored) <= load.sent
-    assert set(stored.values()) == {ACTIONS_IN_A_BATCH}
-    with cluster.cursor() as cursor:
-        cursor.execute("SELECT sum(click_count + view_count + navigate_count) FROM logs_log")
-        assert cursor.fetchone()[0] == stored.total()
 
 
 def test_a_killed_server_loses_no_acknowledged_batch(cluster, server):

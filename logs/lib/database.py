@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -64,7 +64,7 @@ def explain(error: Error) -> str:
 
 def is_unavailable(error: Error) -> bool:
     """Return whether an error says that the database is away, full, read-only or too busy, not that we are wrong."""
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) or is_broken_connection(error):
         return True
     code = sqlstate(error)
     return code[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES
@@ -73,10 +73,14 @@ def is_unavailable(error: Error) -> bool:
 def is_broken_connection(error: Error) -> bool:
     """Return whether the connection ended, so that the outcome of what was running is not known.
 
-    Without a code nobody heard from the server; a server that is told to stop says so with a 57P01.
+    Without a code nobody heard from the server; a server that is told to stop says so with a 57P01. Of a network that
+    fell silent in the middle of an answer psycopg2 says nothing more than that there was an error.
     """
-    is_postgresql = hasattr(error.__cause__, "pgcode")
-    return is_postgresql and (not sqlstate(error) or sqlstate(error).startswith(("08", "57P")))
+    if not hasattr(error.__cause__, "pgcode"):
+        return False
+    if sqlstate(error):
+        return sqlstate(error).startswith(("08", "57P"))
+    return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 
 
 def is_about_nul(error: ValueError) -> bool:

@@ -89,7 +89,7 @@ def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     _limited.add(connection.connection)
     if not is_pooled(connection):
         with connection.cursor() as cursor:
-            cursor.execute(_limits("SET", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT))
+            cursor.execute("; ".join([_limits("SET", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT), *_keepalives(connection)]))
 
 
 def needs_limits() -> bool:
@@ -112,6 +112,22 @@ def _snapshot_limits() -> str:
         return ""
     # It may be idle for as long as a slow client takes for what it was sent: the server gives up one that stalls.
     return _limits("SET LOCAL", 0)
+
+
+def _keepalives(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return SQL that has PostgreSQL give up a store that fell silent as soon as the store gives up PostgreSQL.
+
+    By itself it keeps such a session for two hours, and has no room for the connections that come in its place.
+    https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS
+    """
+    options = connection.settings_dict["OPTIONS"]
+    names = {
+        "tcp_user_timeout": "tcp_user_timeout",
+        "keepalives_idle": "tcp_keepalives_idle",
+        "keepalives_interval": "tcp_keepalives_interval",
+        "keepalives_count": "tcp_keepalives_count",
+    }
+    return [f"SET {ours} = {int(options[libpqs])}" for libpqs, ours in names.items() if libpqs in options]
 
 
 def _limits(command: str, idle_seconds: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 
 from logs.lib import metrics
 from logs.lib.database import is_broken_connection
@@ -204,7 +204,7 @@ def _write_once(group: Sequence[_Pending]) -> None:
                     writing.write(_merge(new))
                 is_committing = True
                 group = new
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         if is_committing and is_broken_connection(error):
             raise LogStoreError(ErrorCode.STORE_UNAVAILABLE, UNKNOWN_OUTCOME) from error
         raise
