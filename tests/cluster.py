@@ -21,7 +21,6 @@ import psycopg2
 import pytest
 from django.db import connection
 
-
 # An address of this machine that clusters alone listen on, so that a test may cut it off.
 SEPARATE_HOST = "127.66.0.1"
 
@@ -69,6 +68,11 @@ def need_postgresql() -> None:
         skip_or_fail("PostgreSQL's initdb is not installed")
 
 
+def resize(disk: Path, megabytes: int) -> None:
+    """Resize a disk in memory that is in use."""
+    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
+
+
 class Cluster:
     """A PostgreSQL server of its own, its data in `directory`. Raises FileNotFoundError without PostgreSQL."""
 
@@ -108,12 +112,12 @@ class Cluster:
             )
         self._wait_until_ready()
 
-    def start_if_ended(self) -> None:
-        """Start the server where it has given up by itself."""
-        with suppress(subprocess.TimeoutExpired):
-            if self._process is not None:
-                self._process.wait(0.2)
-                self.start()
+    def recover(self) -> None:
+        """Return once the server takes connections again after what ended it; started anew, where it gave up itself."""
+        try:
+            self._wait_until_ready()
+        except RuntimeError:
+            self.start()
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""

@@ -38,6 +38,23 @@ purging._PAUSE_SECONDS = 0
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """
+# Before or after the statement that the environment tells the number of.
+_KILLED = """
+import os
+import signal
+from django.db import connection
+left = int(os.environ["STATEMENTS"])
+def count(execute, *arguments):
+    global left
+    left -= 1
+    if left == 0 and os.environ["KILL"] == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = execute(*arguments)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+connection.execute_wrappers.append(count)
+"""
 
 
 class CommandLine:
@@ -87,6 +104,23 @@ class CommandLine:
             process.send_signal(signal_number)
             process.communicate(timeout=60)
         return process.returncode
+
+    def kill_in_mid_batch(self, statements: int, *arguments: object) -> bool:
+        """Start a command in small steps, kill it right before or after a statement, and return whether it got so far.
+
+        statements: the number of that statement.
+        """
+        kill = {"STATEMENTS": str(statements), "KILL": random.choice(["before", "after"])}
+        done = subprocess.run(
+            [sys.executable, "-c", f"{_KILLED}{_SMALL_STEPS}", *map(str, arguments)],
+            cwd=ROOT,
+            env={**self.environment, **kill},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+        return done.returncode != 0
 
     def finish_in_small_steps(self, *arguments: object) -> str:
         with self.start_in_small_steps(*arguments) as process:

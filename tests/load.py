@@ -79,7 +79,7 @@ def actions_by_batch(cluster: Cluster) -> Counter[str]:
 
 
 def assert_nothing_lost_nothing_partial(cluster: Cluster, *loads: Load) -> None:
-    """Nor is anything doubled: the cluster holds every acknowledged batch once and whole, and the counts of its logs."""
+    """Nor is anything doubled: the cluster holds every acknowledged batch once, whole and counted."""
     acknowledged = {name for load in loads for name in load.acknowledged}
     stored = actions_by_batch(cluster)
     assert acknowledged

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from django.db import connection
 
 from tests.builders import a_log, a_view, stored_actions, stored_logs
-from tests.cluster import Cluster
+from tests.cluster import Cluster, resize
 from tests.server import wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
@@ -23,7 +21,7 @@ def test_a_full_disk_of_postgresql_is_answered_503_until_there_is_room(cluster_o
         statuses.append(server.post(BIG_BATCH).status)
         acknowledged += 1000 * (statuses[-1] == 200)
     assert set(statuses) == {200, 503}
-    subprocess.run(["mount", "-o", "remount,size=128m", str(small_disk)], check=True)
+    resize(small_disk, 128)
     # PostgreSQL starts itself again where it could not even write its log of changes.
     wait_until(lambda: server.post([a_log()]).status == 200)
     assert _stored(cluster_on_small_disk) == acknowledged + 3

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.cluster import SEPARATE_HOST, Cluster
+from tests.cluster import SEPARATE_HOST, Cluster, resize
 from tests.load import Load, assert_nothing_lost_nothing_partial
 from tests.proxy import Proxy, Towards
 from tests.server import Server, wait_until
@@ -95,8 +95,10 @@ def test_a_disk_that_is_full(cluster_on_small_disk, small_disk, serve, fault_rou
                 file.write(bytes(1 << 16))
         wait_until(lambda: refusals() > before)
         filler.unlink()
-        # It starts itself again where it could not even write its log of changes, unless that fails, too.
-        cluster_on_small_disk.start_if_ended()
+        # PostgreSQL starts itself again where it could not even write its log of changes, unless that fails, too.
+        cluster_on_small_disk.recover()
+        # Room for what comes next, but not so much that it takes long to fill.
+        resize(small_disk, shutil.disk_usage(small_disk).used // (1 << 20) + 48)
 
     with loaded(cluster_on_small_disk, serve(DATABASE_URL=cluster_on_small_disk.url, WEB_THREADS=8)) as loads:
         meet_again_and_again(fault_rounds, loads, fault)

@@ -6,7 +6,7 @@ import time
 
 import psycopg2
 import pytest
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 
 from tests.builders import stored_logs
 
@@ -28,6 +28,16 @@ def test_a_connection_that_the_server_has_ended_is_not_usable(ended_connection):
 def test_a_request_after_the_server_has_ended_the_connection_gets_another(ended_connection):
     close_old_connections()  # what Django does before each request
     assert stored_logs() == 0
+
+
+def test_a_server_that_is_too_old_is_refused_each_time(client, monkeypatch):
+    connection.close()
+    monkeypatch.setattr("django.db.backends.base.base.RAN_DB_VERSION_CHECK", set())
+    monkeypatch.setattr(connection.features, "minimum_database_version", (99,))
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="PostgreSQL 99 or later is required"):
+            connection.ensure_connection()
+        assert client.get("/logs/").status_code == 503
 
 
 @pytest.fixture

@@ -89,7 +89,9 @@ def limit_session(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     _limited.add(connection.connection)
     if not is_pooled(connection):
         with connection.cursor() as cursor:
-            cursor.execute("; ".join([_limits("SET", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT), *_keepalives(connection)]))
+            cursor.execute(
+                "; ".join([_limits("SET", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT), *_keepalives(connection)])
+            )
 
 
 def needs_limits() -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import select
 
+from django.db import NotSupportedError, OperationalError
 from django.db.backends.postgresql import base
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN
 
@@ -10,6 +11,14 @@ _BROKEN = (TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    def connect(self) -> None:
+        """Connect. Raises OperationalError for a server that is too old, each time: Django would complain only once."""
+        try:
+            super().connect()
+        except NotSupportedError as error:
+            self.close()
+            raise OperationalError(*error.args) from error
+
     def is_usable(self) -> bool:
         """Return whether the server still holds the other end of the connection.
 
