@@ -34,8 +34,10 @@ def narrow_database(request, tmp_path):
     with closing(psycopg2.connect(database_url("postgres"))) as server, server.cursor() as cursor:
         server.autocommit = True
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        # Where the server's own collations are ICU's, they would ask for UTF-8.
+        libc = "LOCALE_PROVIDER libc" if connection.pg_version >= 150000 else ""
         cursor.execute(
-            f"""CREATE DATABASE "{name}" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"""
+            f"""CREATE DATABASE "{name}" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' {libc}"""
         )
         yield CommandLine(database_url(name)), encoding
         cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -163,6 +163,19 @@ def test_a_secret_that_was_dropped_is_told_of(erased, settings, post, command):
         command("forgiveuser", ANN)
 
 
+@pytest.mark.parametrize("count", [1, writing.MAX_ACTIONS_IN_STATEMENT + 1], ids=["one", "many"])
+def test_a_user_forgiven_while_a_batch_is_being_refused_is_stored(erased, post, monkeypatch, count):
+    look = erasures.require_none_erased
+
+    def forgive_and_look(user_ids):
+        erasures.forgive(ANN)
+        look(user_ids)
+
+    monkeypatch.setattr(erasures, "require_none_erased", forgive_and_look)
+    assert post([a_log(*[a_view()] * count, user=ANN)]).json()["stored"] == count
+    assert Action.objects.filter(user_id=ANN).count() == count
+
+
 def test_a_forgiven_user_is_stored_again(erased, command, post):
     assert command("forgiveuser", ANN) == "Logs of this user are stored again.\n"
     assert post([a_log(user=ANN)]).status_code == 200
