@@ -17,6 +17,7 @@ FILTERS = {
     "userId": "userId=ABC123XYZ",
     "from": "from=2018-10-18T21:37:30-06:00",
     "to": "to=2018-10-18T21:37:34-06:00",
+    "sessionId": "sessionId=1",
     "one type": "types=VIEW",
     "two types": "types=VIEW,CLICK,VIEW",
 }

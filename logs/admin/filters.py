@@ -24,7 +24,7 @@ class ActionListFilter(ActionFilter):
     """
 
     # So django-filter takes away what it would inherit.
-    userId = types = None  # type: ignore[assignment]
+    userId = sessionId = types = None  # type: ignore[assignment]
     user = django_filters.CharFilter(field_name="user_id", strip=False)
     # `from` is a reserved word in Python.
     locals()["from"] = django_filters.DateTimeFilter(field_name="time", lookup_expr="gte")

@@ -71,6 +71,7 @@ class ActionFilter(django_filters.FilterSet):
     """
 
     userId = _IdFilter(field_name="user_id", strip=False)
+    sessionId = _IdFilter(field_name="log__session_id", strip=False)
     # `from` is a reserved word in Python.
     locals()["from"] = _TimeFilter(field_name="time", lookup_expr="gte")
     to = _TimeFilter(field_name="time", lookup_expr="lte")
