@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models import F, FilteredRelation, Q, Value
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Length
+from django.db.models.functions import Length, Now
 
 from logs.lib.fields import JSON_NUMBER, JSON_STRING, JSONMemberType, JSONText, JSONTextField, WireAction
 from logs.lib.limits import MAX_ID_LENGTH, MAX_KEY_LENGTH
@@ -199,6 +199,8 @@ class Action(_KeptByUser):
     time = models.DateTimeField()
     type = models.CharField(max_length=8, choices=ActionType.choices)
     properties = JSONTextField()
+    # The database's own clock, so that what writes actions need not say it.
+    received_at = models.DateTimeField("received", null=True, editable=False, db_default=Now())
 
     objects = ActionQuerySet.as_manager()
 

@@ -84,6 +84,8 @@ else:
     _options.setdefault("keepalives_idle", 15)
     _options.setdefault("keepalives_interval", 5)
     _options.setdefault("keepalives_count", 3)
+# How many requests of a process may wait for what is not stored yet: the other threads are for those that need not.
+LOGSTORE_MAX_WAITING = env.WEB_THREADS // 2
 # In seconds, and for the processes that serve requests; 0 is no limit.
 LOGSTORE_STATEMENT_TIMEOUT = env.STATEMENT_TIMEOUT
 LOGSTORE_LOCK_TIMEOUT = env.LOCK_TIMEOUT

@@ -33,6 +33,7 @@ from logstore_project.env import CLIENT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from typing_extensions import Buffer
 
@@ -162,6 +163,14 @@ class Worker(ThreadWorker):
     """gunicorn's, whose main loop waits for clients, while its threads serve them."""
 
     _looked_at_pending = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop: whoever waits for something new is answered at once."""
+        # Only here: this module is imported before Django has its settings.
+        from logs.store.arrivals import arrivals
+
+        arrivals.is_stopping = True
+        super().handle_exit(sig, frame)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection a thread, a new one as soon as something comes."""

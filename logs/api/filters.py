@@ -62,19 +62,13 @@ class _TypesFilter(django_filters.Filter):
     field_class = _TypesField
 
 
-class ActionFilter(django_filters.FilterSet):
-    """The filters of GET /logs/ and of every command and page that chooses actions.
+class ChangeFilter(django_filters.FilterSet):
+    """The filters of GET /logs/changes.
 
     A refused value is a ValidationError in `errors` whose code is the name of an ErrorCode.
-
-    >>> ActionFilter({"types": "CLICK", "from": "2018-10-18T00:00:00-06:00"}, Action.objects.all()).qs
     """
 
     userId = _IdFilter(field_name="user_id", strip=False)
-    sessionId = _IdFilter(field_name="log__session_id", strip=False)
-    # `from` is a reserved word in Python.
-    locals()["from"] = _TimeFilter(field_name="time", lookup_expr="gte")
-    to = _TimeFilter(field_name="time", lookup_expr="lte")
     types = _TypesFilter(field_name="type", lookup_expr="in")
 
     class Meta:
@@ -90,6 +84,18 @@ class ActionFilter(django_filters.FilterSet):
 
     def get_form_class(self) -> type[forms.Form]:
         return self.form_class()
+
+
+class ActionFilter(ChangeFilter):
+    """The filters of GET /logs/ and of every command and page that chooses actions.
+
+    >>> ActionFilter({"types": "CLICK", "from": "2018-10-18T00:00:00-06:00"}, Action.objects.all()).qs
+    """
+
+    sessionId = _IdFilter(field_name="log__session_id", strip=False)
+    # `from` is a reserved word in Python.
+    locals()["from"] = _TimeFilter(field_name="time", lookup_expr="gte")
+    to = _TimeFilter(field_name="time", lookup_expr="lte")
 
 
 def _refusal(code: ErrorCode, text: str = "") -> ValidationError:

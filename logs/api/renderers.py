@@ -17,7 +17,7 @@ CHUNK_CHARACTERS = 64 * 1024
 # Each may have properties of 32 KiB.
 ACTIONS_AT_ONCE = 100
 
-_encode_string = json.JSONEncoder(ensure_ascii=False).encode
+encode_string = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _pieces(records: Iterable[WireRecord], layout: Layout) -> Iterator[str]:
     yield layout.opening
     separator = ""
     for (_, user_id, session_id), actions in groupby(records, key=itemgetter(0, 1, 2)):
-        yield f'{separator}{{"userId":{_encode_string(user_id)},"sessionId":{_encode_string(session_id)},"actions":['
+        yield f'{separator}{{"userId":{encode_string(user_id)},"sessionId":{encode_string(session_id)},"actions":['
         comma = ""
         while some := [action for _, _, _, action in islice(actions, ACTIONS_AT_ONCE)]:
             yield comma + ",".join(some)

@@ -14,11 +14,12 @@ from rest_framework.views import APIView
 
 from logs.api import idempotency
 from logs.api.bodies import Body
+from logs.api.changes import ChangesQuery, render_changes
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.query import LogQuery
 from logs.api.renderers import JSONRenderer, NDJSONRenderer
 from logs.api.responses import logs_response, without_body
-from logs.api.schema.operations import describe_logs
+from logs.api.schema.operations import describe_changes, describe_logs
 from logs.api.serializers import LogListSerializer, LogSerializer
 from logs.lib import metrics
 from logs.store.append import Receipt
@@ -53,6 +54,22 @@ class LogsView(APIView):
     def get(self, request: Request) -> HttpResponseBase:
         query = LogQuery(request.META.get("QUERY_STRING", ""))
         return logs_response(request, query, cast(JSONRenderer, request.accepted_renderer))
+
+    def head(self, request: Request) -> HttpResponseBase:
+        return without_body(self.get(request))
+
+
+@describe_changes
+class ChangesView(APIView):
+    """What was stored since a cursor."""
+
+    renderer_classes = [JSONRenderer, NDJSONRenderer]
+
+    def get(self, request: Request) -> HttpResponseBase:
+        query = ChangesQuery(request.META.get("QUERY_STRING", ""))
+        renderer = cast(JSONRenderer, request.accepted_renderer)
+        body = render_changes(query.page(), renderer.layout)
+        return HttpResponse(body, content_type=renderer.media_type, headers={"Cache-Control": "private, no-store"})
 
     def head(self, request: Request) -> HttpResponseBase:
         return without_body(self.get(request))

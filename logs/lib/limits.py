@@ -13,6 +13,9 @@ LOCATION_BITS = 53
 MAX_LOCATION = 2**LOCATION_BITS - 1
 # How deep a body may be nested.
 MAX_DEPTH = 64
-# How many violations an error lists, and how many logs a page holds.
+# How many violations an error lists, how many logs a page holds, and how many actions a page of changes.
 MAX_VIOLATIONS = 100
 MAX_PAGE_LOGS = 10_000
+MAX_PAGE_CHANGES = 10_000
+# For how long a request may wait for changes, in seconds.
+MAX_WAIT = 60

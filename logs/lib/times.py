@@ -101,3 +101,8 @@ def format_time(instant: datetime) -> str:
 def format_utc(instant: datetime) -> str:
     """Return an instant for operators, in UTC to the second: `2018-10-19T03:37:28Z`."""
     return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def format_received(instant: datetime) -> str:
+    """Return when something was received as the wire writes it: in UTC, with microseconds."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

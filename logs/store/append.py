@@ -19,6 +19,7 @@ from logs.lib.database import is_broken_connection
 from logs.lib.errors import ErrorCode, LogStoreError
 from logs.lib.transactions import limit_transaction, needs_limits, retried
 from logs.store import erasures, writing
+from logs.store.arrivals import arrivals
 from logs.store.rows import ActionRow, LogRow
 
 # A group ends with the batch that makes it this long.
@@ -80,6 +81,7 @@ def append(batch: Sequence[LogRow], token: Token | None = None) -> Receipt:
         places = [place for place, row in enumerate(batch) if row["user_id"] in error.user_ids]
         raise ErasedBatchError(places) from None
     metrics.ACTIONS_STORED.inc(pending.receipt.stored)
+    arrivals.tell()
     return pending.receipt
 
 

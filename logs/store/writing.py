@@ -74,8 +74,10 @@ def write(actions: ActionsByLog) -> None:
             with connection.wrap_database_errors:
                 cursor.copy_expert(_COPY_ACTIONS, _Pieces(_copy_lines(actions, log_ids)), _COPY_BYTES)
         else:
+            # SQLite adds no column to a table whose default is the time.
+            now = _sqlite_time(datetime.now(UTC))
             rows = (
-                (user_id, log_ids[user_id, session_id], _sqlite_time(time), action_type, properties)
+                (user_id, log_ids[user_id, session_id], _sqlite_time(time), action_type, properties, now)
                 for (user_id, session_id), its in actions.items()
                 for time, action_type, properties in its
             )
@@ -168,7 +170,7 @@ class _Pieces:
 
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COPY_ACTIONS = f"COPY logs_action ({_ACTION_COLUMNS}) FROM STDIN"
-_INSERT_ACTIONS = f"INSERT INTO logs_action ({_ACTION_COLUMNS}) VALUES (%s, %s, %s, %s, %s)"
+_INSERT_ACTIONS = f"INSERT INTO logs_action ({_ACTION_COLUMNS}, received_at) VALUES (%s, %s, %s, %s, %s, %s)"
 
 _ON_CONFLICT = f"""
     ON CONFLICT (user_id, session_id) DO UPDATE SET

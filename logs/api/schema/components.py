@@ -70,6 +70,14 @@ def add_components(result: Schema, **kwargs: Any) -> Schema:
         },
         "JSONValue": _json_value(),
         "Receipt": _RECEIPT,
+        "Change": _change(log),
+        "Position": _POSITION,
+        "Changes": {
+            "type": "object",
+            "required": ["changes", *_POSITION["required"]],
+            "properties": {"changes": {"type": "array", "items": ref("Change")}, **_POSITION["properties"]},
+            "additionalProperties": False,
+        },
         "ErrorCode": {
             "type": "string",
             "enum": [code.name for code in ErrorCode if code is not ErrorCode.INTERNAL_ERROR],
@@ -159,6 +167,31 @@ def _json_value() -> Schema:
     }
 
 
+def _change(log: Schema) -> Schema:
+    described = _object(LogSerializer, actions={"type": "array", "minItems": 1, "items": ref("Action")})
+    received = {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When the store received it; null for what it has from before it noted that.",
+    }
+    return {
+        **described,
+        "required": ["receivedAt", *described["required"]],
+        "properties": {"receivedAt": received, **described["properties"]},
+        "description": "A log with the actions that it was given at one time.",
+        "examples": [{"receivedAt": "2018-10-19T03:37:31.250000Z", **log}],
+    }
+
+
+_POSITION: Schema = {
+    "type": "object",
+    "required": ["cursor", "more"],
+    "properties": {
+        "cursor": {"type": "string", "description": "The place to go on from: the next `after`."},
+        "more": {"type": "boolean", "description": "Whether to go on at once."},
+    },
+    "additionalProperties": False,
+}
 _RECEIPT: Schema = {
     "type": "object",
     "required": ["success", "stored", "duplicates"],

@@ -10,6 +10,7 @@ from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from logs.api import idempotency
+from logs.api.changes import DEFAULT_LIMIT, NOW
 from logs.api.example import example_log
 from logs.api.exceptions import error_body
 from logs.api.pagination import Order
@@ -17,7 +18,7 @@ from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.renderers import FORMATS, JSONRenderer, NDJSONRenderer
 from logs.api.schema.components import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_IN_QUERY, NO_NUL, Schema, ref, time_schema
 from logs.lib.errors import ErrorCode, Violation
-from logs.lib.limits import MAX_PAGE_LOGS
+from logs.lib.limits import MAX_PAGE_CHANGES, MAX_PAGE_LOGS, MAX_WAIT
 from logs.models import ActionType
 
 JSON, LINES = JSONRenderer.media_type, NDJSONRenderer.media_type
@@ -115,20 +116,15 @@ def _read() -> Callable[..., Any]:
             "parameter is absent; one given twice, `types` aside, and one that is not named here are refused."
         ),
         parameters=[
+            _USER_ID,
             _query(
-                "userId",
-                {"type": "string", "pattern": NO_NUL, "examples": [example_log()["userId"]]},
-                "Logs of this user, exactly.",
+                "sessionId",
+                {"type": "string", "pattern": NO_NUL, "examples": [example_log()["sessionId"]]},
+                "Logs of this session, exactly: any user's, unless `userId` comes too.",
             ),
             _query("from", time, f"Actions at or after this time, {as_in}."),
             _query("to", time, f"Actions at or before this time, {as_in}."),
-            OpenApiParameter(
-                "types",
-                {"type": "array", "items": {"type": "string", "enum": list(ActionType.values)}},
-                description="Any of these types, comma-separated; may be given more than once.",
-                style="form",
-                explode=False,
-            ),
+            _TYPES,
             _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_LOGS}, "At most this many logs."),
             _query("cursor", {"type": "string"}, "Taken from the `Link` of the page before."),
             _query(
@@ -136,9 +132,7 @@ def _read() -> Callable[..., Any]:
                 {"type": "string", "enum": list(Order), "default": Order.OLDEST.value},
                 "The order of the logs.",
             ),
-            _query(
-                "format", {"type": "string", "enum": list(FORMATS)}, "The format of the answer, whatever `Accept` says."
-            ),
+            _FORMAT,
             _header("If-None-Match", {"type": "string"}, "The ETag of an answer that the client has."),
             _header("ETag", {"type": "string"}, "Where there is a `userId`: the same while the answer is.", [200, 304]),
             _header("Link", {"type": "string"}, 'The next page, while there is one: `<URL>; rel="next"`.', [200]),
@@ -149,6 +143,55 @@ def _read() -> Callable[..., Any]:
             (200, LINES): OpenApiResponse(ref("Log"), "The logs, one a line."),
             304: OpenApiResponse(None, "The client has this answer already."),
             **_errors(_OF_A_QUERY | _OF_EVERY_OPERATION, Violation(ErrorCode.INVALID_TIME_FORMAT, parameter="from")),
+        },
+        auth=_auth("apiKey"),
+    )
+
+
+def describe_changes(view: type) -> type:
+    """Describe ChangesView."""
+    return extend_schema_view(get=_follow())(view)
+
+
+def _follow() -> Callable[..., Any]:
+    return extend_schema(
+        operation_id="followChanges",
+        summary="Follow what is stored",
+        description=(
+            "What was stored since a cursor: every stored action once, in an order in which nothing ever appears "
+            "behind a cursor that was given out. A change is a log with the actions that it was given at one time. What "
+            "was purged or erased is gone."
+        ),
+        parameters=[
+            _query(
+                "after",
+                {"type": "string"},
+                f"The cursor of the answer before; without it from the beginning; `{NOW}` is from now on.",
+            ),
+            _query(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_CHANGES, "default": DEFAULT_LIMIT},
+                "At most this many actions.",
+            ),
+            _query(
+                "wait",
+                {"type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0},
+                "Hold the request for up to so many seconds until something comes.",
+            ),
+            _USER_ID,
+            _TYPES,
+            _FORMAT,
+            _RETRY_AFTER,
+        ],
+        responses={
+            (200, JSON): OpenApiResponse(ref("Changes"), "The changes, and the cursor to go on from."),
+            (200, LINES): OpenApiResponse(
+                {"oneOf": [ref("Change"), ref("Position")]}, "The changes, one a line, and the cursor in the last line."
+            ),
+            **_errors(
+                (_OF_A_QUERY - {ErrorCode.INVALID_TIME_FORMAT}) | _OF_EVERY_OPERATION,
+                Violation(ErrorCode.INVALID_CURSOR, parameter="after"),
+            ),
         },
         auth=_auth("apiKey"),
     )
@@ -165,6 +208,21 @@ def _header(name: str, schema: Schema, description: str, statuses: Sequence[int]
     )
 
 
+_USER_ID = _query(
+    "userId",
+    {"type": "string", "pattern": NO_NUL, "examples": [example_log()["userId"]]},
+    "Logs of this user, exactly.",
+)
+_TYPES = OpenApiParameter(
+    "types",
+    {"type": "array", "items": {"type": "string", "enum": list(ActionType.values)}},
+    description="Any of these types, comma-separated; may be given more than once.",
+    style="form",
+    explode=False,
+)
+_FORMAT = _query(
+    "format", {"type": "string", "enum": list(FORMATS)}, "The format of the answer, whatever `Accept` says."
+)
 _RETRY_AFTER = _header("Retry-After", {"type": "integer", "minimum": 0}, "In seconds.", [429, 503])
 
 
