@@ -1,8 +1,8 @@
 """What was stored, in an order in which nothing ever appears behind what was read: that of the actions' ids.
 
-PostgreSQL deals an action its id while the transaction that stores it is open, and transactions end in any order. So an
-id is read only once it is settled: once every transaction that may have been dealt it, or a lower one, has ended. Such a
-transaction holds a lock on the table from before its first id until after what it stored can be seen.
+PostgreSQL deals an action its id while the transaction that stores it is open, and transactions end in any order. So
+an id is read only once it is settled: once every transaction that may have been dealt it, or a lower one, has ended.
+Such a transaction holds a lock on the table from before its first id until after what it stored can be seen.
 
 SQLite has one writer at a time, and never deals an id twice: what is stored is settled.
 """

@@ -159,8 +159,8 @@ def _follow() -> Callable[..., Any]:
         summary="Follow what is stored",
         description=(
             "What was stored since a cursor: every stored action once, in an order in which nothing ever appears "
-            "behind a cursor that was given out. A change is a log with the actions that it was given at one time. What "
-            "was purged or erased is gone."
+            "behind a cursor that was given out. A change is a log with the actions that it was given at one time. "
+            "What was purged or erased is gone."
         ),
         parameters=[
             _query(
