@@ -265,6 +265,15 @@ def test_a_page_of_one_users_logs_is_read_from_indexes(many_logs, query):
     assert not scans_whole_table(plan, "logs_action")
 
 
+@pytest.mark.parametrize(
+    "query", ["sessionId=7", "sessionId=7&limit=2", f"sessionId=7&{WINDOW}", "sessionId=7&userId=7"]
+)
+def test_one_sessions_actions_are_read_from_indexes(many_logs, query):
+    plan = plan_of_actions(query)
+    assert not scans_whole_table(plan, "logs_action")
+    assert not scans_whole_table(plan, "logs_log")
+
+
 def test_a_window_of_time_over_everybody_is_read_from_its_index(many_logs):
     plan = plan_of_actions(WINDOW)
     assert "action_by_time" in plan

@@ -150,3 +150,30 @@ def test_what_matches_nothing_is_an_empty_array(post, client, user, limit):
     answer = client.get("/logs/", {name: value for name, value in parameters.items() if value})
     assert (answer.status_code, answer.getvalue()) == (200, b"[]")
     assert "Link" not in answer.headers
+
+
+SESSIONS = [
+    a_log(a_view(ONE), a_click(TWO), user="ann", session="1"),
+    a_log(a_view(TWO), user="bob", session="1"),
+    a_log(a_view(ONE), user="ann", session="2"),
+    a_log(a_view(ONE), user="ann", session="1 "),
+]
+
+
+@pytest.mark.parametrize(
+    "parameters, expected",
+    [
+        ({"sessionId": "1"}, [SESSIONS[0], SESSIONS[1]]),
+        ({"sessionId": "1", "userId": "ann"}, [SESSIONS[0]]),
+        ({"sessionId": "1", "order": "newest"}, [SESSIONS[1], SESSIONS[0]]),
+        ({"sessionId": "1", "types": "CLICK"}, [a_log(a_click(TWO), user="ann", session="1")]),
+        ({"sessionId": "1", "limit": "1"}, [SESSIONS[0]]),
+        ({"sessionId": "1 "}, [SESSIONS[3]]),
+        ({"sessionId": "3"}, []),
+        ({"sessionId": ""}, SESSIONS),
+    ],
+    ids=str,
+)
+def test_a_session_is_found_exactly(post, get, parameters, expected):
+    post(SESSIONS)
+    assert get(**parameters) == expected

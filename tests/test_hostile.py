@@ -70,7 +70,9 @@ HEADERS = st.fixed_dictionaries(
         "CONTENT_LENGTH": st.sampled_from(["", "0", "-1", "x", "1e3", "9" * 30]),
     },
 )
-PARAMETERS = st.sampled_from(["userId", "from", "to", "types", "limit", "cursor", "order", "format", "key", "USERID"])
+PARAMETERS = st.sampled_from(
+    ["userId", "sessionId", "from", "to", "types", "limit", "cursor", "order", "format", "key", "USERID"]
+)
 VALUES = TEXT | st.sampled_from(
     [
         "2018-10-18T21:37:28-06:00",

@@ -165,3 +165,9 @@ def test_one_users_logs_come_in_pages(client, post):
     post(batch)
     pages = [[log["sessionId"] for log in page] for page in pages_of(client, "/logs/?limit=2&userId=b")]
     assert pages == [["1", "2"], ["3"]]
+
+
+def test_pages_of_a_session_neither_repeat_nor_skip(client, post):
+    post([a_log(user=str(user), session=str(user % 2)) for user in range(9)])
+    pages = [[log["userId"] for log in page] for page in pages_of(client, "/logs/?limit=2&sessionId=1")]
+    assert pages == [["1", "3"], ["5", "7"]]

@@ -31,7 +31,7 @@ def test_an_odd_name_is_an_unknown_parameter(client, query):
 
 
 @pytest.mark.parametrize(
-    "query", ["", "&", "&&", "userId=", "userId", "userId=&from=&to=&types=&limit=&cursor=&order=&format="]
+    "query", ["", "&", "&&", "userId=", "userId", "userId=&sessionId=&from=&to=&types=&limit=&cursor=&order=&format="]
 )
 def test_an_empty_value_is_no_value(client, post, query):
     post([a_log(a_view())])
@@ -39,7 +39,7 @@ def test_an_empty_value_is_no_value(client, post, query):
     assert (answer.status_code, decoded(answer)) == (200, [a_log(a_view())])
 
 
-@pytest.mark.parametrize("name", ["userId", "from", "to", "limit", "cursor", "order", "format"])
+@pytest.mark.parametrize("name", ["userId", "sessionId", "from", "to", "limit", "cursor", "order", "format"])
 @pytest.mark.parametrize("values", ["{0}=x&{0}=y", "{0}=x&{0}=x", "{0}=&{0}=", "{0}&types=VIEW&{0}=x"], ids=str)
 def test_a_parameter_given_twice_is_refused(client, name, values):
     assert_refused(client.get("/logs/?" + values.format(name)), ("INVALID_PARAMETER", name))
@@ -91,7 +91,8 @@ def test_an_unknown_type_is_refused(client, types):
 
 @pytest.mark.parametrize("query", ["a%00b", "%00", "%ff", "%ed%a0%80", "%C3", "%c3%28", "a%F0%9F%98"])
 def test_a_forbidden_character_in_a_user_is_refused(client, query):
-    assert_refused(client.get(f"/logs/?userId={query}"), ("INVALID_CHARACTER", "userId"))
+    for name in ("userId", "sessionId"):
+        assert_refused(client.get(f"/logs/?{name}={query}"), ("INVALID_CHARACTER", name))
 
 
 @pytest.mark.parametrize("name, code", [
