@@ -253,25 +253,6 @@ class IdempotencyKey(models.Model):
         return self.key
 
 
-class ImportedChunk(models.Model):
-    """A run of logs that an import stored, kept in the same transaction so that no later run stores it again.
-
-    It is known by what came before it and what it holds, never by a name: digests of everything from the import's first
-    log up to the chunk's start and up to its end, SHA-256 in hexadecimal.
-    """
-
-    end = models.CharField(max_length=64, primary_key=True)
-    # To find the chunks that begin at the place that an import has reached.
-    start = models.CharField(max_length=64, db_index=True)
-    log_count = models.PositiveBigIntegerField(help_text="Logs read, the rejected ones included.")
-    rejected_count = models.PositiveBigIntegerField()
-    action_count = models.PositiveBigIntegerField(help_text="Actions stored.")
-    created = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return self.end
-
-
 class RolledUpDay(models.Model):
     """A day (UTC) that has its rollups; any other is rolled up when Insights or the nightly command needs it."""
 

@@ -191,8 +191,7 @@ def empty_database(url: str, folder: Path) -> CommandLine:
         return CommandLine(f"sqlite:///{copy}")
     line = CommandLine(url)
     line.query(
-        "TRUNCATE logs_action, logs_log, logs_importedchunk, logs_eraseduser, logs_accessrecord, django_admin_log,"
-        " auth_user CASCADE"
+        "TRUNCATE logs_action, logs_log, logs_eraseduser, logs_accessrecord, django_admin_log, auth_user CASCADE"
     )
     return line
 

@@ -36,7 +36,7 @@ def test_the_same_options_give_the_same_data(manage):
 @pytest.mark.django_db
 def test_running_again_adds_nothing_and_another_seed_does(command):
     command("demodata", *OPTIONS)
-    assert command("demodata", *OPTIONS) == ("Stored: 0 actions in 0 logs. Stored by an earlier run: 2,000 actions.\n")
+    assert command("demodata", *OPTIONS) == "Stored: 0 actions in 0 logs. There already: 2,000 actions.\n"
     command("demodata", *OPTIONS, "--seed", 4)
     assert stored_actions() == 4000
     assert "Findings: 0" in command("verifylogs")

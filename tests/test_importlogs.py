@@ -285,15 +285,14 @@ def test_a_dry_run_validates_and_stores_nothing(command, file):
 def test_the_same_file_again_stores_nothing_and_says_so(command, file):
     command("importlogs", file(as_lines(*LOGS)))
     said = command("importlogs", file(gzip.compress(as_lines(*LOGS)), "other-name.gz"))
-    assert said == "Stored: 0 actions in 0 logs. Stored by an earlier run: 5 actions in 3 logs.\n"
+    assert said == "Stored: 0 actions in 0 logs. There already: 5 actions.\n"
     assert stored_actions() == 5
 
 
 @pytest.mark.django_db
-def test_a_file_is_stored_again_only_under_another_name(command, file):
+def test_a_file_is_stored_again_for_those_who_want_that(command, file):
     command("importlogs", file(as_lines(*LOGS)))
-    for _ in range(2):
-        command("importlogs", file(as_lines(*LOGS)), "--again", "once more")
+    assert command("importlogs", file(as_lines(*LOGS)), "--again") == "Stored: 5 actions in 3 logs.\n"
     assert stored_actions() == 10
 
 
@@ -319,11 +318,11 @@ def test_a_file_that_has_grown_brings_only_what_is_new(command, file, monkeypatc
 def test_a_mended_file_keeps_what_was_stored_before_the_bad_line(command, file, monkeypatch):
     logs = many_logs(60)
     monkeypatch.setattr("logs.transfer.importing.CHUNK_BYTES", 20_000)
-    with pytest.raises(CommandError, match=r"line 41(?s:.*)\d+ actions of the chunks before this one are stored\."):
+    with pytest.raises(CommandError, match=r"line 41(?s:.*)\d+ actions of what came before are stored\."):
         command("importlogs", file(as_lines(*logs[:40], BAD, *logs[40:])))
     stored = stored_actions()
     assert 0 < stored < 800
-    assert f"Stored by an earlier run: {stored:,} actions" in command("importlogs", file(as_lines(*logs)))
+    assert f"There already: {stored:,} actions" in command("importlogs", file(as_lines(*logs)))
     assert stored_actions() == 1200
 
 

@@ -11,14 +11,17 @@ import pytest
 
 from tests.builders import as_lines, many_logs
 
+# So that each process of the tests has databases under names of its own.
+pytestmark = pytest.mark.django_db
+
 # Some more than a batch or chunk takes.
-STATEMENTS = 25
+STATEMENTS = 15
 
 
 @pytest.fixture
 def lines(fault_rounds):
     """Logs that take longer than all the kills leave time for."""
-    return many_logs(60 + 12 * fault_rounds)
+    return many_logs(100 + 50 * fault_rounds)
 
 
 def kill_again_and_again(manage, rounds, *arguments):

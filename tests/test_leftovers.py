@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from logs.management.leftovers import parts_of_words
-from logs.models import AccessRecord, Action, ErasedUser, IdempotencyKey, ImportedChunk, Log, RolledUpDay, Rollup
+from logs.models import AccessRecord, Action, ErasedUser, IdempotencyKey, Log, RolledUpDay, Rollup
 from logs.store import erasures, purge
 from logs.store.days import Days
 from logs.store.rollups import prepare
@@ -110,12 +110,6 @@ def test_an_idempotency_key_is_found_and_left_to_purgelogs(erased, command, key)
         assert [line.endswith("run purgelogs again for this user") for line in lines] == [True]
     command("purgelogs", "--user", ANN, "--yes")
     assert findings() == ([], False)
-
-
-def test_an_imported_chunk_is_found(erased):
-    ImportedChunk.objects.create(end=ANN, start="", log_count=1, rejected_count=0, action_count=1)
-    lines, failed = findings("--fix")
-    assert (len(lines), failed) == (1, True)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's foreign key refuses an action without its log")

@@ -16,7 +16,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, QuerySet
 
 from logs.lib.text import count_of
-from logs.models import AccessRecord, Action, IdempotencyKey, ImportedChunk, Log, Rollup, RollupKind
+from logs.models import AccessRecord, Action, IdempotencyKey, Log, Rollup, RollupKind
 from logs.store import access_records, erasures, purge, rollups
 
 ROWS_AT_ONCE = 2000
@@ -68,10 +68,6 @@ def leftovers(by: str) -> Iterator[Leftover]:
         if erasures.is_one_of(user_id, known):
             forget = partial(access_records.forget_user, user_id)
             yield Leftover(f"access record {record_id}", "it names a user who was erased", forget)
-    # Digests of files, which name nobody; but nothing is taken on trust here.
-    for chunk in ImportedChunk.objects.values_list("start", "end"):
-        if _has_erased(chunk, known):
-            yield Leftover(f"imported chunk {chunk[1][:8]}…", "it names a user who was erased")
 
 
 def parts_of_words(text: str) -> Iterator[str]:

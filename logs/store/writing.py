@@ -41,17 +41,17 @@ def write_at_once(actions: ActionsByLog) -> None:
     Raises ErasedUsersError, and writes nothing, where one of the users is erased.
     """
     users = _users(actions)
-    columns = [_text_array(column) for column in zip(*(_log_columns(log) for log in actions.items()), strict=True)]
+    columns = [text_array(column) for column in zip(*(_log_columns(log) for log in actions.items()), strict=True)]
     flat = [(user, session, action) for (user, session), its in actions.items() for action in its]
     parameters = [
         *columns,
-        _plain_array(erasures.digests(users)),
-        _plain_array(day.isoformat() for day in _stale_days(actions)),
-        _text_array([user for user, _, _ in flat]),
-        _text_array([session for _, session, _ in flat]),
-        _plain_array(action.time.isoformat() for _, _, action in flat),
-        _plain_array(action.type for _, _, action in flat),
-        _text_array([action.properties for _, _, action in flat]),
+        plain_array(erasures.digests(users)),
+        plain_array(day.isoformat() for day in _stale_days(actions)),
+        text_array([user for user, _, _ in flat]),
+        text_array([session for _, session, _ in flat]),
+        plain_array(action.time.isoformat() for _, _, action in flat),
+        plain_array(action.type for _, _, action in flat),
+        text_array([action.properties for _, _, action in flat]),
     ]
     with connection.cursor() as cursor:
         execute_prepared(cursor, _WRITE_AT_ONCE, parameters, first=erasures.GATE)
@@ -75,9 +75,9 @@ def write(actions: ActionsByLog) -> None:
                 cursor.copy_expert(_COPY_ACTIONS, _Pieces(_copy_lines(actions, log_ids)), _COPY_BYTES)
         else:
             # SQLite adds no column to a table whose default is the time.
-            now = _sqlite_time(datetime.now(UTC))
+            now = sqlite_time(datetime.now(UTC))
             rows = (
-                (user_id, log_ids[user_id, session_id], _sqlite_time(time), action_type, properties, now)
+                (user_id, log_ids[user_id, session_id], sqlite_time(time), action_type, properties, now)
                 for (user_id, session_id), its in actions.items()
                 for time, action_type, properties in its
             )
@@ -98,8 +98,8 @@ def _upsert_logs(actions: ActionsByLog) -> dict[LogKey, int]:
     users = _users(actions)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            columns = [_text_array(column) for column in zip(*rows, strict=True)]
-            parameters = [*columns, _plain_array(erasures.digests(users))]
+            columns = [text_array(column) for column in zip(*rows, strict=True)]
+            parameters = [*columns, plain_array(erasures.digests(users))]
             cursor.execute(_UPSERT_POSTGRESQL, parameters)
             while not cursor.rowcount:
                 erasures.require_none_erased(users)
@@ -115,7 +115,7 @@ def _upsert_logs(actions: ActionsByLog) -> dict[LogKey, int]:
 def _log_columns(log: tuple[LogKey, Sequence[ActionRow]]) -> tuple[str | int, ...]:
     (user_id, session_id), actions = log
     times, types, _ = zip(*actions, strict=True)
-    write_time = datetime.isoformat if connection.vendor == "postgresql" else _sqlite_time
+    write_time = datetime.isoformat if connection.vendor == "postgresql" else sqlite_time
     counts = [types.count(action_type.value) for action_type in ActionType]
     return user_id, session_id, write_time(min(times)), write_time(max(times)), *counts
 
@@ -124,18 +124,18 @@ def _stale_days(actions: ActionsByLog) -> Sequence[date]:
     return rollups.days_made_stale(action.time for its in actions.values() for action in its)
 
 
-def _sqlite_time(time: datetime) -> str:
+def sqlite_time(time: datetime) -> str:
     """Return an instant as Django keeps it in SQLite: in UTC, a fraction only where there is one."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
 
-def _text_array(values: Iterable[str | int]) -> str:
+def text_array(values: Iterable[str | int]) -> str:
     """Return the literal of an array: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
     escaped = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(escaped) + '"}'
 
 
-def _plain_array(values: Iterable[str]) -> str:
+def plain_array(values: Iterable[str]) -> str:
     """Return the literal of an array of values that need no quotes."""
     return "{" + ",".join(values) + "}"
 

@@ -1,23 +1,19 @@
-"""Logs from a file into the store, chunk by chunk, each in its own transaction that also remembers the chunk.
+"""Logs from a file into the store, in chunks, each in a transaction of its own; what is stored already is left out.
 
-A chunk is known by digests of all that came before it in its import and of all up to its end. So a run that was killed
-goes on where it stopped, whether it reads a file, a gzipped one or stdin; a file whose bad line was mended keeps what
-was stored before that line; and a file that has grown brings only what is new. A digest of the whole file could do
-neither of the last two, and not be known before stdin has ended.
+So a run that was killed goes on where it stopped, a file that has grown brings only what is new, and the store's own
+export brings nothing. What others store while an import runs is not looked at.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Exists
 from rest_framework.exceptions import ValidationError
 
 from logs.api.bodies import Undecodable, why_not_json
@@ -27,16 +23,16 @@ from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
 from logs.lib.jsontext import JSONValue
+from logs.lib.locks import only_one
 from logs.lib.text import count_of
-from logs.models import ImportedChunk, Log
 from logs.store.append import ErasedBatchError, append
+from logs.store.known import KnownActions
 from logs.store.rows import LogRow
 from logs.transfer.mongodb import from_mongodb
 from logs.transfer.rejects import Reject, without_erased
 from logs.transfer.sources import LogText, SourceError
 
-# A chunk ends with the log that makes it this long, about 16,000 actions. Never make it shorter: a chunk that an
-# earlier run stored would be read as two that nobody has seen.
+# A chunk ends with the log that makes it this long, about 16,000 actions.
 CHUNK_BYTES = 2 * 1024 * 1024
 
 
@@ -80,37 +76,26 @@ class RefusedImportError(Exception):
         super().__init__(f"{count_of(len(rejects), 'log')} refused")
 
 
+class OtherImportError(Exception):
+    """Another import into the store is at work."""
+
+    def __init__(self) -> None:
+        super().__init__("Another import is at work. Run the same command once it is done.")
+
+
 @dataclass
 class ImportResult:
-    """What an import did; the counts of logs are of those in the file, several of which may be one log of the store."""
+    """What an import did.
+
+    logs, actions: what was stored; logs are those of the file, several of which may be one of the store.
+    known_actions: those that were there already.
+    rejected: logs that may not be stored.
+    """
 
     logs: int = 0
     actions: int = 0
-    known_logs: int = 0
     known_actions: int = 0
     rejected: int = 0
-
-
-@dataclass(frozen=True)
-class ChunkToken:
-    """What a chunk is known by: see ImportedChunk."""
-
-    start: str
-    end: str
-    log_count: int
-    rejected_count: int
-
-    def remember(self, action_count: int) -> int | None:
-        known, is_new = ImportedChunk.objects.get_or_create(
-            end=self.end,
-            defaults={
-                "start": self.start,
-                "log_count": self.log_count,
-                "rejected_count": self.rejected_count,
-                "action_count": action_count,
-            },
-        )
-        return None if is_new else known.action_count
 
 
 @dataclass
@@ -120,90 +105,58 @@ class Importer:
     on_reject: called with each log that may not be stored, before its chunk is stored without it; where it is None, the
         first chunk with such a log is not stored and raises RefusedImportError.
     dry_run: validate alone.
-    name: another name is another import, even of logs that came before.
+    again: store what is stored already once more.
     on_chunk: called with the result so far after each chunk.
     """
 
     on_reject: Callable[[Reject], None] | None = None
     dry_run: bool = False
-    name: str = ""
+    again: bool = False
     on_chunk: Callable[[ImportResult], None] = lambda result: None
     result: ImportResult = field(default_factory=ImportResult)
 
     def run(self, logs: Iterable[LogText]) -> ImportResult:
-        """Store every log that no earlier run of the same import stored.
+        """Store all that is not stored yet.
 
         Raises RefusedImportError, and SourceError where the source can't be read on; what came before stays stored.
+        Raises OtherImportError while another import is at work.
         """
-        if not self.dry_run:
-            # Of a store that was emptied nothing is stored any more.
-            ImportedChunk.objects.filter(~Exists(Log.objects.all())).delete()
+        if self.dry_run:
+            self._run(logs, None)
+            return self.result
+        # Two at once would not see what the other one is about to store.
+        with only_one("import") as is_alone:
+            if not is_alone:
+                raise OtherImportError
+            self._run(logs, None if self.again else KnownActions())
+        return self.result
+
+    def _run(self, logs: Iterable[LogText], known: KnownActions | None) -> None:
         reader = _ChunkReader(logs)
         with _without_garbage_collection(), ThreadPoolExecutor(max_workers=1) as validator:
-            for chunk in _one_ahead(self._chunks(reader, validator)):
-                if chunk.known is None:
-                    self._store(chunk)
-                else:
-                    self._skip(chunk, chunk.known)
+            for chunk in _one_ahead(_chunks(reader, validator)):
+                self._store(chunk, known)
                 self.on_chunk(self.result)
         if reader.error is not None:
             raise reader.error
-        return self.result
 
-    def _chunks(self, reader: _ChunkReader, validator: Executor) -> Iterator[_Chunk]:
-        chain = hashlib.sha256(self.name.encode())
-        while logs := reader.next_chunk():
-            start = chain.hexdigest()
-            known = None if self.dry_run else _find_known(chain, start, logs)
-            if known is not None:
-                reader.put_back(logs[known.log_count :])
-                logs = logs[: known.log_count]
-            _digest(chain, logs)
-            validated = None
-            if known is None or (known.rejected_count and self.on_reject):
-                validated = validator.submit(validate, logs)
-                if connection.vendor != "postgresql":
-                    # SQLite works in this process: each row would wait for the lock of the interpreter.
-                    wait([validated])
-            yield _Chunk(logs, start, chain.hexdigest(), known, validated)
-
-    def _store(self, chunk: _Chunk) -> None:
-        rows, rejects = without_erased(chunk.logs, *chunk.validation())
+    def _store(self, chunk: _Chunk, known: KnownActions | None) -> None:
+        rows, rejects = without_erased(chunk.logs, *chunk.validated.result())
         self._report(rejects)
-        token = ChunkToken(chunk.start, chunk.end, len(chunk.logs), len(rejects))
-        actions = sum(len(row["actions"]) for row in rows)
-        try:
-            is_stored = self.dry_run or _append(rows, token)
-        except ErasedBatchError:
-            # Somebody was erased in the meantime. Judged anew the chunk has other rejects than those just told of.
-            raise SourceError(
-                f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: a user of theirs was erased just now; nothing of"
-                " these lines was stored. Run the same command again."
-            ) from None
-        if is_stored:
-            self.result.logs += len(rows)
-            self.result.actions += actions
-        else:
-            # Another run has stored the same chunk in the meantime.
-            self.result.known_logs += len(rows)
-            self.result.known_actions += actions
-
-    def _skip(self, chunk: _Chunk, known: ImportedChunk) -> None:
-        if known.rejected_count and self.on_reject is not None:
-            _, broken = chunk.validation()
-            _, rejects = without_erased(chunk.logs, *chunk.validation())
-            # Since then users may have been erased, whose logs are told of, too.
-            if not len(broken) <= known.rejected_count <= len(rejects):
+        new = rows if known is None else known.without_known(rows)
+        if new and not self.dry_run:
+            try:
+                append(new)
+            except ErasedBatchError:
+                # Somebody was erased in the meantime. Judged anew the chunk has other rejects than those just told of.
                 raise SourceError(
-                    f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: {count_of(known.rejected_count, 'log')} of"
-                    f" these lines were rejected when they were imported, now it is {len(rejects)}. Import with the"
-                    " settings and the erasures of that time."
-                )
-            self._report(rejects)
-        else:
-            self.result.rejected += known.rejected_count
-        self.result.known_logs += known.log_count - known.rejected_count
-        self.result.known_actions += known.action_count
+                    f"Lines {chunk.logs[0].line} to {chunk.logs[-1].line}: a user of theirs was erased just now;"
+                    " nothing of these lines was stored. Run the same command again."
+                ) from None
+        stored, given = _count_actions(new), _count_actions(rows)
+        self.result.logs += len(new)
+        self.result.actions += stored
+        self.result.known_actions += given - stored
 
     def _report(self, rejects: Sequence[Reject]) -> None:
         if self.on_reject is None:
@@ -215,43 +168,39 @@ class Importer:
             self.on_reject(reject)
 
 
-@dataclass(frozen=True)
-class _Chunk:
+class _Chunk(NamedTuple):
     logs: Sequence[LogText]
-    start: str
-    end: str
-    known: ImportedChunk | None
-    # Where it is done ahead.
-    validated: Future[tuple[list[LogRow], list[Reject]]] | None
-
-    def validation(self) -> tuple[list[LogRow], list[Reject]]:
-        return validate(self.logs) if self.validated is None else self.validated.result()
+    validated: Future[tuple[list[LogRow], list[Reject]]]
 
 
 class _ChunkReader:
     def __init__(self, logs: Iterable[LogText]) -> None:
         self.error: SourceError | None = None
         self._logs = iter(logs)
-        self._waiting: deque[LogText] = deque()
 
     def next_chunk(self) -> list[LogText]:
         """Return the logs of a chunk, none at the end, which may be an error."""
         chunk, size = [], 0
         try:
-            while size < CHUNK_BYTES and (log := self._next_log()) is not None:
+            for log in self._logs:
                 chunk.append(log)
                 size += len(log.text)
+                if size >= CHUNK_BYTES:
+                    break
         except SourceError as error:
-            # What came before it is no chunk of the whole file's.
+            # What came before it may be broken as well.
             self.error = error
             return []
         return chunk
 
-    def put_back(self, logs: Sequence[LogText]) -> None:
-        self._waiting.extendleft(reversed(logs))
 
-    def _next_log(self) -> LogText | None:
-        return self._waiting.popleft() if self._waiting else next(self._logs, None)
+def _chunks(reader: _ChunkReader, validator: Executor) -> Iterator[_Chunk]:
+    while logs := reader.next_chunk():
+        validated = validator.submit(validate, logs)
+        if connection.vendor != "postgresql":
+            # SQLite works in this process: each row would wait for the lock of the interpreter.
+            wait([validated])
+        yield _Chunk(logs, validated)
 
 
 @contextmanager
@@ -277,23 +226,5 @@ def _one_ahead(chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
         yield last
 
 
-def _find_known(chain: hashlib._Hash, start: str, logs: Sequence[LogText]) -> ImportedChunk | None:
-    for known in ImportedChunk.objects.filter(start=start).order_by("-log_count"):
-        ahead = chain.copy()
-        _digest(ahead, logs[: known.log_count])
-        if ahead.hexdigest() == known.end:
-            return known
-    return None
-
-
-def _append(rows: Sequence[LogRow], token: ChunkToken) -> bool:
-    if not rows:
-        return token.remember(0) is None
-    return append(rows, token).stored > 0
-
-
-def _digest(chain: hashlib._Hash, logs: Iterable[LogText]) -> None:
-    for log in logs:
-        chain.update(log.text)
-        # No JSON text holds this byte, so that no two sequences of logs are alike.
-        chain.update(b"\0")
+def _count_actions(rows: Iterable[LogRow]) -> int:
+    return sum(len(row["actions"]) for row in rows)

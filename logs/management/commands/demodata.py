@@ -73,7 +73,7 @@ class Command(MaintenanceCommand):
             def show(result: ImportResult) -> None:
                 progress.advance(result.actions + result.known_actions - progress.count)
 
-            importer = Importer(on_chunk=show, name="demodata")
+            importer = Importer(on_chunk=show)
             try:
                 result = importer.run(_texts(demo_logs(users, actions, days, seed, last)))
             except RefusedImportError:
@@ -81,7 +81,7 @@ class Command(MaintenanceCommand):
                 raise CommandError("Some of these users were erased: let them in again with forgiveuser.") from None
         said = f"Stored: {count_of(result.actions, 'action')} in {count_of(result.logs, 'log')}."
         if result.known_actions:
-            said += f" Stored by an earlier run: {count_of(result.known_actions, 'action')}."
+            said += f" There already: {count_of(result.known_actions, 'action')}."
         self.stdout.write(said)
 
 

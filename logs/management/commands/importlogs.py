@@ -16,7 +16,7 @@ from logs.lib.limits import MAX_VIOLATIONS
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
 from logs.management.progress import Progress
-from logs.transfer.importing import Importer, ImportResult, RefusedImportError
+from logs.transfer.importing import Importer, ImportResult, OtherImportError, RefusedImportError
 from logs.transfer.rejects import Reject
 from logs.transfer.sources import Source, SourceError, readable_size
 
@@ -28,10 +28,13 @@ Store the logs of files, or of stdin, by the same rules as POST /logs/.
 A file is a JSON array of logs, NDJSON (one log a line), or what mongoexport wrote of the old service's collection, and
 may be gzipped; the command sees which.
 
-Logs are stored in chunks of about two megabytes. A run that was interrupted at any moment goes on where it stopped when
-the same command is given again: nothing is stored twice. Likewise, a file that was imported before is not stored again,
-and of one that has grown since, only the new part is stored. Memory does not grow with the file, only with its longest
-log, which may have 256 MiB.
+What is stored already is not stored again: an action equal in user, session, time, type and properties to a stored one
+is the same one. Of two equal actions in a file both are stored, and no third one comes of importing it again. So a file
+may be imported twice, have grown since, or be the store's own export; and a run that was interrupted at any moment goes
+on when the same command is given again.
+
+Logs are stored in chunks of about two megabytes. Memory does not grow with the file, only with its longest log, which
+may have 256 MiB.
 """
 _EXAMPLES = """\
   python manage.py importlogs logs.ndjson.gz
@@ -64,10 +67,9 @@ class Command(MaintenanceCommand):
         parser.add_argument("--dry-run", action="store_true", help="validate only, store nothing")
         parser.add_argument(
             "--again",
-            metavar="NAME",
-            default="",
-            help="store files once more that were imported before, say to bring back what was purged. NAME is any name"
-            " that was not used for them yet; give the same one again to go on after an interruption",
+            action="store_true",
+            help="store even what is stored already. Do not give such a command again after an interruption: its first"
+            " part would be stored once more",
         )
 
     def handle(self, *, files: Sequence[str], on_error: str, rejects: Path | None, **options: Any) -> None:
@@ -86,14 +88,14 @@ class Command(MaintenanceCommand):
                 importer = Importer(
                     on_reject=None if rejects_file is None else partial(_write_reject, rejects_file, name),
                     dry_run=is_dry,
-                    name=options["again"],
+                    again=options["again"],
                     result=total,
                 )
                 try:
                     _import_file(name, importer, progress)
                 except RefusedImportError as error:
                     raise CommandError(_refusal(name, error.rejects, total, is_dry)) from None
-                except SourceError as error:
+                except (SourceError, OtherImportError) as error:
                     raise CommandError(f"{name}: {error} {_so_far(total, is_dry)}") from None
         self.stdout.write(_summary(total, is_dry))
 
@@ -143,13 +145,13 @@ def _so_far(total: ImportResult, is_dry: bool) -> str:
     before = total.actions + total.known_actions
     if is_dry or not before:
         return "Nothing was stored."
-    return f"{count_of(before, 'action')} of the chunks before this one {'is' if before == 1 else 'are'} stored."
+    return f"{count_of(before, 'action')} of what came before {'is' if before == 1 else 'are'} stored."
 
 
 def _summary(total: ImportResult, is_dry: bool) -> str:
     words = [f"{'Valid' if is_dry else 'Stored'}: {_actions_in_logs(total.actions, total.logs)}."]
-    if total.known_logs:
-        words.append(f"Stored by an earlier run: {_actions_in_logs(total.known_actions, total.known_logs)}.")
+    if total.known_actions:
+        words.append(f"There already: {count_of(total.known_actions, 'action')}.")
     if total.rejected:
         words.append(f"Rejected: {count_of(total.rejected, 'log')}.")
     return " ".join([*words, "Nothing was stored: this was a dry run."] if is_dry else words)
