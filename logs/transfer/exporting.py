@@ -86,6 +86,8 @@ class RecordedExport:
 
     The record is there before anything is read; how many actions were taken out is added once the file is read to its
     end, or close() has ended it before.
+
+    logs, actions: how many were taken out so far.
     """
 
     def __init__(
@@ -104,7 +106,8 @@ class RecordedExport:
         advance: called with how many more actions were taken out, now and then and at the end.
         Raises django.db.Error when the database is away: nothing is written before the first rows are read.
         """
-        self._count: int | None = 0
+        self.logs = self.actions = 0
+        self._is_noted = False
         self._advance = advance
         self._record = access_records.note(AccessKind.EXPORT, by, selection, user_id)
         self._stream = SnapshotStream()
@@ -119,21 +122,24 @@ class RecordedExport:
         self._note_count()
 
     def _counted(self, rows: Iterable[Any]) -> Iterator[Any]:
-        count = 0
-        for count, row in enumerate(rows, start=1):
-            self._count = count
+        log_id = None
+        for self.actions, row in enumerate(rows, start=1):
+            # Of all formats it is the first column, by which the actions are ordered.
+            if row[0] != log_id:
+                log_id = row[0]
+                self.logs += 1
             yield row
-            if count % ROWS_AT_ONCE == 0:
+            if self.actions % ROWS_AT_ONCE == 0:
                 self._advance(ROWS_AT_ONCE)
-        self._advance(count % ROWS_AT_ONCE)
+        self._advance(self.actions % ROWS_AT_ONCE)
 
     def _note_count(self) -> None:
-        if self._count is None:
+        if self._is_noted:
             return
         # What was sent is on record; that nobody can add how many it was stops nobody who has it.
         with suppress(Error):
-            access_records.note_count(self._record, self._count)
-        self._count = None
+            access_records.note_count(self._record, self.actions)
+        self._is_noted = True
 
 
 @contextmanager

@@ -16,13 +16,14 @@ from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, operator, user_argument
 from logs.store.access_records import selection_in_words
 from logs.transfer.exporting import CSV_COLUMNS, FORMATS, RecordedExport, complete_file, gzipped
+from logs.transfer.manifests import Blocks, Digest, Manifest, manifest_path
 
 _HELP = f"""\
 Write logs to a file, or to stdout, in the order and form in which GET /logs/ answers.
 
 All of it is one snapshot of the store, taken in memory that does not grow, while writers go on. A file appears under
 its name only when it is complete; it keeps the mode of the file that it replaces. importlogs makes the same store of an
-export as NDJSON or JSON.
+export as NDJSON or JSON; beside a file of these, FILE.manifest.json holds what verifybackup proves it by.
 
 CSV is for people: one action a row, with the columns {", ".join(CSV_COLUMNS[:5])} and so on, and all
 properties as JSON in the last one. Where a text begins with = + - @, a tab or a carriage return, a ' is written in
@@ -67,21 +68,25 @@ class Command(MaintenanceCommand):
 
     def handle(self, *, output: str, format: str | None, **options: Any) -> None:
         query = _query(options)
-        file_format = FORMATS[format or _format_of(output)]
+        format_name = format or _format_of(output)
+        path = None if output == "-" else Path(output)
+        selection = selection_in_words({name: options[name] for name in ("from", "to", "types")}, options["user"])
+        content = Blocks()
         with self.progress("exportlogs", "actions") as progress, ExitStack() as stack:
-            file = _Stdout(self.stdout) if output == "-" else stack.enter_context(complete_file(Path(output)))
+            file = Digest(_Stdout(self.stdout) if path is None else stack.enter_context(complete_file(path)))
             target = stack.enter_context(gzipped(file)) if output.lower().endswith(".gz") else file
-            chunks = RecordedExport(
-                query.actions(),
-                file_format,
-                operator(),
-                selection_in_words({name: options[name] for name in ("from", "to", "types")}, options["user"]),
-                options["user"] or "",
-                progress.advance,
+            export = RecordedExport(
+                query.actions(), FORMATS[format_name], operator(), selection, options["user"] or "", progress.advance
             )
-            for chunk in stack.enter_context(closing(chunks)):
+            for chunk in stack.enter_context(closing(export)):
                 target.write(chunk)
-        if output != "-":
+                content.update(chunk)
+            if path is not None:
+                # That of an older file must not stand beside the new one, whenever this ends.
+                manifest_path(path).unlink(missing_ok=True)
+        if path is not None:
+            if path.is_file() and format_name != "csv":
+                Manifest(selection, format_name, export.logs, export.actions, file.sha256, content.digests).write(path)
             self.stdout.write(f"Written to {output}: {count_of(progress.count, 'action')}.")
 
 
