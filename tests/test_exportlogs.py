@@ -181,7 +181,11 @@ def test_an_export_leaves_other_peoples_files_alone(stored, command, tmp_path):
     other.write_text("somebody's")
     command("exportlogs", "-o", tmp_path / "logs.ndjson")
     assert other.read_text() == "somebody's"
-    assert {path.name for path in tmp_path.iterdir()} == {"logs.ndjson", "logs.ndjson.part"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "logs.ndjson",
+        "logs.ndjson.manifest.json",
+        "logs.ndjson.part",
+    }
 
 
 def test_two_exports_to_one_name_do_not_mix(tmp_path):
@@ -250,7 +254,7 @@ def test_a_file_appears_only_when_it_is_complete(manage, tmp_path, signal_number
             process.communicate(timeout=60)
         assert not output.exists() or output.read_bytes() == content
         if signal_number is not signal.SIGKILL:
-            assert {path.name for path in output.parent.iterdir()} <= {"export.ndjson"}
+            assert {path.name for path in output.parent.iterdir()} <= {"export.ndjson", "export.ndjson.manifest.json"}
     done = manage.succeed("exportlogs", "-o", output)
     assert done == f"Written to {output}: 20,000 actions.\n"
     assert output.read_bytes() == content

@@ -66,7 +66,9 @@ def test_a_night_backs_up_deletes_what_is_too_old_and_rolls_days_up(nightly, man
     assert night.returncode == 0, stderr
     assert "Rolled up" in stdout
     assert users(manage.export()) == ["recent"]
-    (backup,) = nightly.backups.iterdir()
+    backup, manifest = sorted(nightly.backups.iterdir())
+    assert manifest.name == f"{backup.name}.manifest.json"
+    assert f"{backup}: good: " in stdout
     assert users(gzip.decompress(backup.read_bytes())) == ["old", "recent"]
 
 
@@ -92,15 +94,30 @@ def test_a_night_whose_backup_fails_says_so_keeps_the_older_backups_and_does_the
     assert users(manage.export()) == []
 
 
+def test_a_night_whose_backup_is_not_good_keeps_the_older_ones(nightly, manage):
+    older = aged(nightly.backups / "logs-a.ndjson.gz", days=16)
+    # What is stored breaks a rule of the imports under another setting.
+    manage.environment["LOGSTORE_ANY_OFFSET"] = "true"
+    store(manage, a_log({**a_log()["actions"][1], "time": "2018-10-18T21:37:28.5-06:00"}))
+    with nightly(LOGSTORE_BACKUP_DAYS="14", LOGSTORE_ANY_OFFSET="false") as night:
+        stdout, _ = night.communicate(timeout=60)
+    assert night.returncode == 1
+    assert "can't be restored" in stdout
+    assert older.exists()
+
+
 @pytest.mark.parametrize("days, kept", [("14", {"logs-a.ndjson.gz"}), ("", {"logs-a.ndjson.gz", "logs-b.ndjson.gz"})])
 def test_backups_are_kept_for_as_long_as_is_said(nightly, days, kept):
     for name, age in {"logs-a.ndjson.gz": 13, "logs-b.ndjson.gz": 16, "others.txt": 16}.items():
         aged(nightly.backups / name, days=age)
+    aged(nightly.backups / "logs-b.ndjson.gz.manifest.json", days=16)
     with nightly(LOGSTORE_BACKUP_DAYS=days) as night:
         night.communicate(timeout=60)
-    names = {file.name for file in nightly.backups.iterdir()}
-    assert len(names) == len(kept) + 2
-    assert kept | {"others.txt"} <= names
+    today = f"logs-{datetime.now():%Y-%m-%d}.ndjson.gz"
+    others = {today, f"{today}.manifest.json", "others.txt"}
+    if not days:
+        others.add("logs-b.ndjson.gz.manifest.json")
+    assert {file.name for file in nightly.backups.iterdir()} == kept | others
 
 
 def test_the_night_comes_at_the_time_that_is_said(nightly):

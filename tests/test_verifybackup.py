@@ -45,15 +45,7 @@ def verify(manage):
     return run
 
 
-def change(file, edit):
-    """Change what a file says, gzipped or not."""
-    if file.suffix == ".gz":
-        file.write_bytes(gzip.compress(edit(gzip.decompress(file.read_bytes()))))
-    else:
-        file.write_bytes(edit(file.read_bytes()))
-
-
-@pytest.mark.parametrize("name", ["logs.ndjson", "logs.ndjson.gz", "logs.json", "logs.json.gz"])
+@pytest.mark.parametrize("name", ["logs.ndjson.gz", "logs.json"])
 def test_an_export_is_good(exported, verify, name):
     file = exported(name)
     code, stdout, _ = verify(file)
@@ -87,7 +79,6 @@ def test_an_export_with_fractions_of_seconds_is_good_where_they_are_taken(manage
     assert "INVALID_TIME_FORMAT" in stderr
 
 
-@pytest.mark.parametrize("name", ["logs.ndjson", "logs.ndjson.gz"])
 @pytest.mark.parametrize(
     "edit, said",
     [
@@ -104,9 +95,9 @@ def test_an_export_with_fractions_of_seconds_is_good_where_they_are_taken(manage
         pytest.param(lambda text: b"", "0 logs instead of 32", id="emptied"),
     ],
 )
-def test_whatever_became_of_a_file_is_found(exported, verify, name, edit, said):
-    file = exported(name)
-    change(file, edit)
+def test_whatever_became_of_a_file_is_found(exported, verify, edit, said):
+    file = exported()
+    file.write_bytes(edit(file.read_bytes()))
     code, stdout, stderr = verify(file)
     assert code == 1
     assert "is not what was exported" in stdout
@@ -116,7 +107,7 @@ def test_whatever_became_of_a_file_is_found(exported, verify, name, edit, said):
 
 def test_a_broken_log_is_named_with_its_line(exported, verify):
     file = exported()
-    change(file, lambda text: text.replace(b'"CLICK"', b'"CLIK"', 1))
+    file.write_bytes(file.read_bytes().replace(b'"CLICK"', b'"CLIK"', 1))
     _, _, stderr = verify(file)
     assert "line 1: /0/actions/0/type: INVALID_ACTION_TYPE" in stderr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
@@ -38,44 +38,44 @@ class KnownActions:
 
     def without_known(self, rows: Sequence[LogRow]) -> Sequence[LogRow]:
         """Return the logs with those of their actions that are not stored yet, and none without any."""
+        if not self._newest:
+            return rows
+        actions: dict[LogKey, list[ActionRow]] = {}
+        for row in rows:
+            actions.setdefault((row["user_id"], row["session_id"]), []).extend(row["actions"])
         wanted: dict[LogKey, _Wanted] = {}
-        if self._newest:
-            for row in rows:
-                wanted.setdefault((row["user_id"], row["session_id"]), _Wanted()).add(row["actions"])
-        keys = iter(wanted)
-        is_any_known = False
+        keys = iter(actions)
         while some := list(islice(keys, _LOGS_AT_ONCE)):
-            stored_logs = _find_logs({key: wanted[key] for key in some})
-            is_any_known |= bool(stored_logs) and self._take_stored(stored_logs)
-        if not is_any_known:
+            logs = _find_logs({key: actions[key] for key in some})
+            if logs:
+                self._take_stored(logs)
+                wanted.update({log.key: log.wanted for log in logs})
+        if not any(its.is_any_known for its in wanted.values()):
             return rows
         rest: list[LogRow] = []
         for row in rows:
-            new = wanted[row["user_id"], row["session_id"]].new_among(row["actions"])
+            its = wanted.get((row["user_id"], row["session_id"]))
+            new = row["actions"] if its is None else its.new_among(row["actions"])
             if new:
                 rest.append({**row, "actions": new})
         return rest
 
-    def _take_stored(self, logs: Sequence[_StoredLog]) -> bool:
-        """Find stored actions that are equal to wanted ones, and return whether there were any."""
-        is_any_known = False
+    def _take_stored(self, logs: Sequence[_StoredLog]) -> None:
+        """Let stored actions of some logs stand for wanted ones that are equal to them."""
         unlike: list[tuple[_Wanted, int, ActionRow]] = []
         for action_id, place, action in _stored_actions(logs, self._newest):
             wanted = logs[place].wanted
             if self._is_taken(action_id):
                 continue
-            if wanted.take(action, action.properties):
+            if wanted.take(action):
                 self._mark_taken(action_id)
-                is_any_known = True
             elif action[:2] in wanted.moments:
                 unlike.append((wanted, action_id, action))
         # Only then: of two that say the same, one may be spelled the same, too.
         for wanted, action_id, action in unlike:
-            spelling = wanted.spelling_of(action)
-            if spelling is not None and wanted.take(action, spelling):
+            spelled = wanted.spelled(action)
+            if spelled is not None and wanted.take(spelled):
                 self._mark_taken(action_id)
-                is_any_known = True
-        return is_any_known
 
     def _is_taken(self, action_id: int) -> bool:
         page, bit = divmod(action_id, _PAGE_BITS)
@@ -87,48 +87,42 @@ class KnownActions:
 
 
 class _Wanted:
-    """The actions of a log that are to be stored, and how many of each are stored already."""
+    """The actions of a log that are to be stored, and for how many of each a stored one stands."""
 
-    def __init__(self) -> None:
-        self._counts: Counter[ActionRow] = Counter()
+    def __init__(self, actions: Sequence[ActionRow]) -> None:
+        self._counts = Counter(actions)
         self._known: Counter[ActionRow] = Counter()
-        self.moments: set[tuple[datetime, str]] = set()
-        self._spellings: dict[tuple[datetime, str], dict[str, list[str]]] | None = None
-
-    def add(self, actions: Sequence[ActionRow]) -> None:
-        self._counts.update(actions)
-        self.moments.update(action[:2] for action in actions)
+        self.moments = {action[:2] for action in actions}
+        self._by_signature: dict[tuple[datetime, str, str], list[ActionRow]] = {}
 
     @property
-    def span(self) -> tuple[datetime, datetime]:
-        """The first and the last time."""
-        times = [time for time, _ in self.moments]
-        return min(times), max(times)
+    def is_any_known(self) -> bool:
+        return bool(self._known)
 
-    def take(self, stored: ActionRow, properties: str) -> bool:
-        """Let a stored action stand for one that has these properties, and return whether there is one left."""
-        action = stored._replace(properties=properties)
-        is_left = self._counts[action] > self._known[action]
-        self._known[action] += is_left
-        return is_left
+    def take(self, action: ActionRow) -> bool:
+        """Let a stored action stand for one that is written the same, and return whether there is one left."""
+        if self._counts[action] <= self._known[action]:
+            return False
+        self._known[action] += 1
+        return True
 
-    def spelling_of(self, stored: ActionRow) -> str | None:
-        """Return properties of one that is left and says the same as a stored one, None where there is none."""
-        if self._spellings is None:
-            self._spellings = {}
+    def spelled(self, stored: ActionRow) -> ActionRow | None:
+        """Return one that is left and says the same as a stored one, None where there is none."""
+        if not self._by_signature:
             for action in self._counts:
-                by_meaning = self._spellings.setdefault(action[:2], {})
-                by_meaning.setdefault(_meaning(action.properties), []).append(action.properties)
-        alike = self._spellings.get(stored[:2], {}).get(_meaning(stored.properties), [])
-        return next((text for text in alike if self._is_left(stored._replace(properties=text))), None)
-
-    def _is_left(self, action: ActionRow) -> bool:
-        return self._counts[action] > self._known[action]
+                self._by_signature.setdefault(_signature(action), []).append(action)
+        return next(
+            (
+                action
+                for action in self._by_signature.get(_signature(stored), ())
+                if self._counts[action] > self._known[action]
+                and _meaning(action.properties) == _meaning(stored.properties)
+            ),
+            None,
+        )
 
     def new_among(self, actions: Sequence[ActionRow]) -> list[ActionRow]:
-        """Return those of some of the actions that no stored one stands for."""
-        if not self._known:
-            return list(actions)
+        """Return those of the actions for which no stored one stands; each one stands for the first of its equals."""
         new = []
         for action in actions:
             if self._known[action]:
@@ -139,12 +133,20 @@ class _Wanted:
 
 
 class _StoredLog(NamedTuple):
-    user_id: str
+    key: LogKey
     id: int
+    span: tuple[datetime, datetime]
     wanted: _Wanted
 
 
+def _signature(action: ActionRow) -> tuple[datetime, str, str]:
+    """Return what two actions have in common that say the same, and few others: it takes a third of the time."""
+    text = action.properties if "\\" not in action.properties else _meaning(action.properties)
+    return action.time, action.type, "".join(sorted(text))
+
+
 def _meaning(properties: str) -> str:
+    """Return the one of all spellings of a JSON text whose members are sorted."""
     return jsontext.encode(_sorted(jsontext.decode(properties)))
 
 
@@ -156,34 +158,41 @@ def _sorted(value: JSONValue) -> JSONValue:
     return value
 
 
-def _find_logs(wanted: dict[LogKey, _Wanted]) -> list[_StoredLog]:
-    """Return the logs of some keys that may hold what is wanted of them."""
-    users, sessions = zip(*wanted, strict=True)
-    spans = [its.span for its in wanted.values()]
+def _find_logs(actions: Mapping[LogKey, Sequence[ActionRow]]) -> list[_StoredLog]:
+    """Return the stored logs of some keys that may hold an action of theirs: that have one at the time of one."""
+    spans = {key: _span(its) for key, its in actions.items()}
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            firsts, lasts = (plain_array(time.isoformat() for time in times) for times in zip(*spans, strict=True))
-            cursor.execute(_LOGS_POSTGRESQL, [text_array(users), text_array(sessions), firsts, lasts])
+            users, sessions = zip(*spans, strict=True)
+            cursor.execute(_LOGS_POSTGRESQL, [text_array(users), text_array(sessions), *_time_arrays(spans.values())])
         else:
-            times = [(sqlite_time(first), sqlite_time(last)) for first, last in spans]
-            cursor.execute(_LOGS_SQLITE, [json.dumps([(*key, *its) for key, its in zip(wanted, times, strict=True)])])
-        return [_StoredLog(user, log_id, wanted[user, session]) for user, session, log_id in cursor.fetchall()]
+            given = [(*key, *map(sqlite_time, span)) for key, span in spans.items()]
+            cursor.execute(_LOGS_SQLITE, [json.dumps(given)])
+        found = {(user_id, session_id): log_id for user_id, session_id, log_id in cursor.fetchall()}
+    return [_StoredLog(key, log_id, spans[key], _Wanted(actions[key])) for key, log_id in found.items()]
+
+
+def _time_arrays(spans: Iterable[tuple[datetime, datetime]]) -> list[str]:
+    return [plain_array(time.isoformat() for time in times) for times in zip(*spans, strict=True)]
+
+
+def _span(actions: Sequence[ActionRow]) -> tuple[datetime, datetime]:
+    times = [action.time for action in actions]
+    return min(times), max(times)
 
 
 def _stored_actions(logs: Sequence[_StoredLog], newest: int) -> Iterator[tuple[int, int, ActionRow]]:
     """Yield the actions of some logs within the times that are wanted: the id, the log's place, what it says."""
-    users, ids = [log.user_id for log in logs], [log.id for log in logs]
-    spans = [log.wanted.span for log in logs]
     if connection.vendor == "postgresql":
-        firsts, lasts = (plain_array(time.isoformat() for time in times) for times in zip(*spans, strict=True))
+        users, ids, spans = [log.key[0] for log in logs], [log.id for log in logs], [log.span for log in logs]
+        parameters: list[str | int] = [text_array(users), plain_array(map(str, ids)), *_time_arrays(spans), newest]
         with transaction.atomic(), connection.chunked_cursor() as cursor:
-            cursor.execute(_ACTIONS_POSTGRESQL, [text_array(users), plain_array(map(str, ids)), firsts, lasts, newest])
+            cursor.execute(_ACTIONS_POSTGRESQL, parameters)
             while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                 for action_id, place, time, action_type, properties in rows:
                     yield action_id, place - 1, ActionRow(time, action_type, properties)
         return
-    times = [(sqlite_time(first), sqlite_time(last)) for first, last in spans]
-    places = json.dumps([(user, log_id, *its) for user, log_id, its in zip(users, ids, times, strict=True)])
+    places = json.dumps([(log.key[0], log.id, *map(sqlite_time, log.span)) for log in logs])
     with connection.cursor() as cursor:
         cursor.execute(_ACTIONS_SQLITE, [places, newest])
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
