@@ -24,7 +24,11 @@ def only_one(name: str) -> Iterator[bool]:
             with session.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('logs'), hashtext(%s))", [name])
                 [is_free] = cursor.fetchone()
-            yield is_free
+            try:
+                yield is_free
+            finally:
+                # When a connection is closed, PostgreSQL learns of it a moment later.
+                session.rollback()
         return
     # Never the database's own file: to close it would give up SQLite's locks on it.
     # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_

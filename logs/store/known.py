@@ -48,9 +48,8 @@ class KnownActions:
         while some := list(islice(keys, _LOGS_AT_ONCE)):
             logs = _find_logs({key: actions[key] for key in some})
             if logs:
-                self._take_stored(logs)
-                wanted.update({log.key: log.wanted for log in logs})
-        if not any(its.is_any_known for its in wanted.values()):
+                wanted.update(self._take_stored(logs))
+        if not wanted:
             return rows
         rest: list[LogRow] = []
         for row in rows:
@@ -60,22 +59,27 @@ class KnownActions:
                 rest.append({**row, "actions": new})
         return rest
 
-    def _take_stored(self, logs: Sequence[_StoredLog]) -> None:
-        """Let stored actions of some logs stand for wanted ones that are equal to them."""
+    def _take_stored(self, logs: Sequence[_StoredLog]) -> dict[LogKey, _Wanted]:
+        """Let stored actions of some logs stand for wanted ones that are equal, and return the logs that have any."""
+        found: dict[LogKey, _Wanted] = {}
         unlike: list[tuple[_Wanted, int, ActionRow]] = []
         for action_id, place, action in _stored_actions(logs, self._newest):
-            wanted = logs[place].wanted
             if self._is_taken(action_id):
                 continue
+            log = logs[place]
+            wanted = found.get(log.key)
+            if wanted is None:
+                wanted = found[log.key] = _Wanted(log.actions)
             if wanted.take(action):
                 self._mark_taken(action_id)
-            elif action[:2] in wanted.moments:
+            else:
                 unlike.append((wanted, action_id, action))
         # Only then: of two that say the same, one may be spelled the same, too.
         for wanted, action_id, action in unlike:
             spelled = wanted.spelled(action)
             if spelled is not None and wanted.take(spelled):
                 self._mark_taken(action_id)
+        return {key: wanted for key, wanted in found.items() if wanted.is_any_known}
 
     def _is_taken(self, action_id: int) -> bool:
         page, bit = divmod(action_id, _PAGE_BITS)
@@ -92,7 +96,6 @@ class _Wanted:
     def __init__(self, actions: Sequence[ActionRow]) -> None:
         self._counts = Counter(actions)
         self._known: Counter[ActionRow] = Counter()
-        self.moments = {action[:2] for action in actions}
         self._by_signature: dict[tuple[datetime, str, str], list[ActionRow]] = {}
 
     @property
@@ -135,8 +138,11 @@ class _Wanted:
 class _StoredLog(NamedTuple):
     key: LogKey
     id: int
-    span: tuple[datetime, datetime]
-    wanted: _Wanted
+    actions: Sequence[ActionRow]
+
+    @property
+    def times(self) -> list[datetime]:
+        return sorted({action.time for action in self.actions})
 
 
 def _signature(action: ActionRow) -> tuple[datetime, str, str]:
@@ -159,47 +165,50 @@ def _sorted(value: JSONValue) -> JSONValue:
 
 
 def _find_logs(actions: Mapping[LogKey, Sequence[ActionRow]]) -> list[_StoredLog]:
-    """Return the stored logs of some keys that may hold an action of theirs: that have one at the time of one."""
-    spans = {key: _span(its) for key, its in actions.items()}
+    """Return the stored logs of some keys whose span of time is touched by that of the key's actions."""
+    firsts = [min(action.time for action in its) for its in actions.values()]
+    lasts = [max(action.time for action in its) for its in actions.values()]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            users, sessions = zip(*spans, strict=True)
-            cursor.execute(_LOGS_POSTGRESQL, [text_array(users), text_array(sessions), *_time_arrays(spans.values())])
+            users, sessions = map(text_array, zip(*actions, strict=True))
+            cursor.execute(_LOGS_POSTGRESQL, [users, sessions, _time_array(firsts), _time_array(lasts)])
         else:
-            given = [(*key, *map(sqlite_time, span)) for key, span in spans.items()]
-            cursor.execute(_LOGS_SQLITE, [json.dumps(given)])
+            spans = zip(map(sqlite_time, firsts), map(sqlite_time, lasts), strict=True)
+            cursor.execute(
+                _LOGS_SQLITE, [json.dumps([(*key, *span) for key, span in zip(actions, spans, strict=True)])]
+            )
         found = {(user_id, session_id): log_id for user_id, session_id, log_id in cursor.fetchall()}
-    return [_StoredLog(key, log_id, spans[key], _Wanted(actions[key])) for key, log_id in found.items()]
-
-
-def _time_arrays(spans: Iterable[tuple[datetime, datetime]]) -> list[str]:
-    return [plain_array(time.isoformat() for time in times) for times in zip(*spans, strict=True)]
-
-
-def _span(actions: Sequence[ActionRow]) -> tuple[datetime, datetime]:
-    times = [action.time for action in actions]
-    return min(times), max(times)
+    return [_StoredLog(key, log_id, actions[key]) for key, log_id in found.items()]
 
 
 def _stored_actions(logs: Sequence[_StoredLog], newest: int) -> Iterator[tuple[int, int, ActionRow]]:
-    """Yield the actions of some logs within the times that are wanted: the id, the log's place, what it says."""
+    """Yield the stored actions at the times of the wanted ones: the id, the log's place, and what it says."""
+    wanted = [(place, time) for place, log in enumerate(logs) for time in log.times]
     if connection.vendor == "postgresql":
-        users, ids, spans = [log.key[0] for log in logs], [log.id for log in logs], [log.span for log in logs]
-        parameters: list[str | int] = [text_array(users), plain_array(map(str, ids)), *_time_arrays(spans), newest]
+        parameters: list[str | int] = [
+            text_array(logs[place].key[0] for place, _ in wanted),
+            plain_array(str(logs[place].id) for place, _ in wanted),
+            plain_array(str(place) for place, _ in wanted),
+            _time_array(time for _, time in wanted),
+            newest,
+        ]
         with transaction.atomic(), connection.chunked_cursor() as cursor:
             cursor.execute(_ACTIONS_POSTGRESQL, parameters)
             while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                 for action_id, place, time, action_type, properties in rows:
-                    yield action_id, place - 1, ActionRow(time, action_type, properties)
+                    yield action_id, place, ActionRow(time, action_type, properties)
         return
-    places = json.dumps([(log.key[0], log.id, *map(sqlite_time, log.span)) for log in logs])
+    given = json.dumps([(logs[place].key[0], logs[place].id, place, sqlite_time(time)) for place, time in wanted])
     with connection.cursor() as cursor:
-        cursor.execute(_ACTIONS_SQLITE, [places, newest])
+        cursor.execute(_ACTIONS_SQLITE, [given, newest])
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             for action_id, place, time, action_type, properties in rows:
                 # Django has it read as a datetime without a zone.
-                instant = time.replace(tzinfo=UTC)
-                yield action_id, place, ActionRow(instant, action_type, properties)
+                yield action_id, place, ActionRow(time.replace(tzinfo=UTC), action_type, properties)
+
+
+def _time_array(times: Iterable[datetime]) -> str:
+    return plain_array(time.isoformat() for time in times)
 
 
 _LOGS_POSTGRESQL = """
@@ -217,16 +226,15 @@ _LOGS_SQLITE = """
 """
 _ACTIONS_POSTGRESQL = """
     SELECT logs_action.id, given.place, logs_action.time, logs_action.type, logs_action.properties::text
-    FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-        WITH ORDINALITY AS given (user_id, log_id, first, last, place)
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[]) AS given (user_id, log_id, place, time)
     JOIN logs_action ON logs_action.user_id = given.user_id AND logs_action.log_id = given.log_id
-        AND logs_action.time BETWEEN given.first AND given.last
+        AND logs_action.time = given.time
     WHERE logs_action.id <= %s
 """
 _ACTIONS_SQLITE = """
-    SELECT logs_action.id, given.key, time, logs_action.type, properties
+    SELECT logs_action.id, json_extract(given.value, '$[2]'), time, logs_action.type, properties
     FROM json_each(%s) AS given
     JOIN logs_action ON user_id = json_extract(given.value, '$[0]') AND log_id = json_extract(given.value, '$[1]')
-        AND time BETWEEN json_extract(given.value, '$[2]') AND json_extract(given.value, '$[3]')
+        AND time = json_extract(given.value, '$[3]')
     WHERE logs_action.id <= %s
 """
