@@ -134,7 +134,6 @@ def test_a_backup_holds_what_the_guide_says(restore, column, vendor, transaction
         "API keys": holds_keys,
         "users of the admin": may_log_in,
         "idempotency keys": repeated["stored"] == 0,
-        "what was imported": there.succeed("importlogs", imported).startswith("Stored: 0 actions"),
         "rollups of Insights": there.query("SELECT count(*) FROM logs_rolledupday") != [(0,)],
     }
     assert len(expected.content) > 100_000

@@ -2,7 +2,8 @@
 
 In README.md, the tutorial and the how-to guides every fenced block is one of these:
 
-- ```sh: run, in an empty folder with manage.py and examples/ in it, beside a server; all of its commands must succeed;
+- ```sh: run, in an empty folder with manage.py, deploy/ and examples/ in it, beside a server; all of its commands must
+  succeed;
 - ```json or ```text right after it: what it prints, … standing for anything;
 - ```crontab: each of its commands is run once;
 - ```console, or json and text elsewhere: under a comment that says why it is not run or compared,
@@ -103,7 +104,7 @@ def running(tmp_path_factory, django_db_setup, django_db_blocker):
 @pytest.fixture
 def folder(tmp_path, transactional_db):
     """A folder as a reader has it, with the store's data in logstore.sqlite3 where that is SQLite."""
-    for name in ("manage.py", "examples"):
+    for name in ("manage.py", "deploy", "examples"):
         (tmp_path / name).symlink_to(PROJECT / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     if connection.vendor == "sqlite":

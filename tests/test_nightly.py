@@ -131,7 +131,7 @@ def test_the_night_comes_at_the_time_that_is_said(nightly):
         assert night.poll() is None
         night.terminate()
     assert done is not None
-    assert len(list(nightly.backups.iterdir())) == 1
+    assert len(list(nightly.backups.glob("*.gz"))) == 1
 
 
 def test_a_time_that_is_none_is_refused(nightly):

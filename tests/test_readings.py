@@ -18,7 +18,7 @@ from logs.api.serializers import LogSerializer
 from logs.api.violations import violations
 from logs.lib import jsontext
 from logs.lib.limits import MAX_VIOLATIONS
-from tests.builders import a_log, a_view
+from tests.builders import a_log, a_view, as_lines
 
 seeds = st.integers(0, 2**48)
 many = settings(max_examples=400)
@@ -346,6 +346,14 @@ ODD = {
     "properties of blanks": (a_log(a_view()), '"viewedId"', f'{" " * bodies.SMALL_BYTES} "viewedId"'),
     "a forbidden character in a long user": (a_log(a_view(), user=LONG + "\0"), "", ""),
 }
+
+
+@pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
+@pytest.mark.parametrize("name", ["properties", "\\u0070roperties", "propert\\u0069es"])
+@pytest.mark.parametrize("value", ["1e99999999999999999999", "1e9", "[" * 65 + "]" * 65, '"\\ud800"'])
+def test_properties_that_come_twice_are_looked_at_both_times(is_ndjson, name, value):
+    log = as_lines(a_log(a_view())).decode().replace('"properties"', f'"{name}":{value},"properties"')
+    assert_readings_agree((log if is_ndjson else f"[{log}]").encode(), is_ndjson)
 
 
 @pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
