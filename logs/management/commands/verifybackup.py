@@ -73,7 +73,7 @@ class Command(MaintenanceCommand):
         # Beside the file there is room for it.
         with TemporaryDirectory(dir=file.parent, prefix=".verifybackup-") as folder:
             store = _Store(Path(folder))
-            store.manage("migrate", "--verbosity", "0")
+            store.manage("migrate", "--verbosity", "0", "--skip-checks")
             if store.manage("importlogs", file).returncode:
                 yield "it can't be restored, for the reason above."
                 return
