@@ -10,7 +10,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.exceptions import DisallowedModelAdminToField
 from django.contrib.admin.options import TO_FIELD_VAR
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
@@ -47,14 +48,18 @@ class LogStoreAdminSite(admin.AdminSite):
     def admin_view(self, view: ViewType, cacheable: bool = False) -> ViewType:
         """Wrap a page of the admin, which then refuses methods that no form has.
 
-        It also refuses an empty `_to_field`: Django itself answers one with a 500.
+        It also refuses what Django itself answers with a 500: an empty `_to_field`, and a text that is no id of a
+        model whose ids are days.
         """
 
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise DisallowedModelAdminToField("_to_field is empty")
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except ValidationError:
+                raise Http404 from None
 
         return _only_what_browsers_send(super().admin_view(cast(ViewType, checked), cacheable))
 

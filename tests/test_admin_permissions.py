@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 
 from logs.models import AccessRecord, Action, ErasedUser, Log
@@ -93,6 +94,13 @@ def test_a_field_that_rows_are_not_named_by_is_no_fault_of_ours(admin_client, lo
 
 def test_an_empty_field_name_is_refused_for_other_models_too(admin_client, log, admin_user):
     assert admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/?_to_field=").status_code == 400
+
+
+def test_no_object_has_a_url_of_its_own_to_go_to(admin_client):
+    # Of some models an id is a day.
+    for content_type in ContentType.objects.all():
+        for object_id in ("1", "x", "2018-10-18", "%00", "9" * 30):
+            assert admin_client.get(f"/admin/r/{content_type.pk}/{object_id}/").status_code == 404, content_type
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -267,7 +267,6 @@ def test_the_links_of_the_document_lead_on(document, open_store):
     # Longer and longer ways, until each link was one's.
     for steps in (10, 15, 20, 25, 30):
         Walk.run(settings=limits(tried, max_examples=10, stateful_step_count=steps, phases=[Phase.generate]))
-        print("ROUND", steps, declared - Walk.followed)
         if declared == Walk.followed:
             break
     assert declared == Walk.followed
