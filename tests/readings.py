@@ -23,7 +23,7 @@ def reading(data: Any) -> Any:
         return serializer.validated_data
     errors = serializer.errors
     found = [(violation.code.name, violation.pointer) for violation in violations(errors)]
-    return found[:MAX_VIOLATIONS] or errors["non_field_errors"][0].code  # type: ignore[call-overload]
+    return found[:MAX_VIOLATIONS] or errors["non_field_errors"][0].code
 
 
 def field_by_field(content: bytes, is_ndjson: bool) -> Any:

@@ -73,7 +73,7 @@ class World:
         self.staff = Client()
         self.staff.force_login(User.objects.create_superuser("root"))
 
-    def ask(self, method: str, path: str, body: bytes = b"", *, by: Client | None = None, **environ: str) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", by: Client | None = None, /, **environ: str) -> Answer:
         """Send a request and return its answer; a fault, a refusal of another form and one that changes something fail.
 
         environ: of WSGI, the QUERY_STRING above all: text of which each character is a byte.
@@ -364,7 +364,7 @@ def _page(world: World, data: bytes) -> None:
     path = PAGES.get(name, name)
     if not path.startswith("/admin/"):
         return
-    answer = world.ask("GET", path, by=world.staff, QUERY_STRING=query)
+    answer = world.ask("GET", path, b"", world.staff, QUERY_STRING=query)
     if answer.status == 200 and name == "export":
         stored = [(log["userId"], log["sessionId"], action) for log in world.logs for action in log["actions"]]
         for line in answer.content.splitlines():
@@ -377,7 +377,7 @@ def _position(world: World, data: bytes) -> None:
     place = base64.urlsafe_b64encode(data).decode().rstrip("=")
     for path in (PAGES["logs"], PAGES["actions"], f"{PAGES['logs']}{_first_log()}/change/"):
         for name in ("after", "before"):
-            assert world.ask("GET", path, by=world.staff, QUERY_STRING=f"{name}={place}").status == 200
+            assert world.ask("GET", path, b"", world.staff, QUERY_STRING=f"{name}={place}").status == 200
 
 
 def _first_log() -> int:
@@ -401,7 +401,7 @@ def _request(world: World, data: bytes) -> None:
     # What frames a body is the server's: see test_hostile_wire.py.
     for framing in ("HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
         environ.pop(framing, None)
-    world.ask(method or "GET", f"/{path.removeprefix('/')}", body, by=Client(), **environ)
+    world.ask(method or "GET", f"/{path.removeprefix('/')}", body, Client(), **environ)
 
 
 def _idempotency_key(world: World, data: bytes) -> None:
