@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -29,6 +30,8 @@ _IN_CHILD = "FUZZ_TARGET"
 
 
 def main() -> None:
+    if find_spec("atheris") is None:
+        sys.exit("There is no atheris for this machine: requirements-dev.in says for which there is.")
     targets = sorted(path.name for path in CORPUS.iterdir())
     parser = argparse.ArgumentParser(description="Grow tests/corpus/.")
     parser.add_argument("targets", metavar="TARGET", nargs="*", help=f"one of {', '.join(targets)}; all without any")
