@@ -3,6 +3,7 @@
 #   make run          the store at http://127.0.0.1:8000, ready to use; PORT=8080 make run takes another port
 #   make test         the tests, on DATABASE_URL's kind of database; make test ARGS="-k login" some of them
 #   make lint         style, types, and which module may import which
+#   make fuzz         looks for inputs that break a parser; ARGS="--seconds 600 json query" some, and for longer
 #   make benchmark    how fast the store is over HTTP, beside other builds of the same routes, on a PostgreSQL server
 #   make setup        what all of them need, and do first: .venv, a secret of this folder's own, static files
 #
@@ -18,7 +19,7 @@ PARALLEL ?= --numprocesses=3 --dist=worksteal
 # Nobody is asked for a key on this machine, unless the environment or .env says otherwise.
 LOCAL_AUTH = if [ -z "$$LOGSTORE_AUTH" ] && ! grep -qs '^LOGSTORE_AUTH=.' .env; then export LOGSTORE_AUTH=open; fi
 
-.PHONY: help run test lint benchmark setup
+.PHONY: help run test lint fuzz benchmark setup
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -31,6 +32,9 @@ run: setup
 
 test: setup
 	@exec $(BIN)/pytest $(PARALLEL) $(ARGS)
+
+fuzz: setup
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 benchmark: setup
 	@exec $(BIN)/python -m benchmarks.http $(ARGS)

@@ -50,6 +50,42 @@ def _pages() -> Iterator[tuple[Path, str]]:
     yield folder / "errors.md", "\n".join(_errors()) + "\n"
     yield folder / "settings.md", "\n".join(_settings((ROOT / ".env.example").read_text())) + "\n"
     yield folder / "commands.md", "\n".join(_commands()) + "\n"
+    yield folder / "permissions.md", "\n".join(_permissions()) + "\n"
+
+
+def _permissions() -> Iterator[str]:
+    # Only now: it needs the models.
+    from tests.test_who_may_what import ADMIN, API, OTHER_METHODS, WITHOUT_TOKEN
+
+    yield _MADE.format(source="tests/test_who_may_what.py")
+    yield from [
+        "",
+        "# Who may do what",
+        "",
+        "Every address of the store, with what each caller gets by each method. The tests send all of these",
+        "requests, and fail for an address that is not here. A refusal always has [the error body](errors.md).",
+        "",
+        "## The API",
+        "",
+        "The status with `LOGSTORE_AUTH=keys`, and in the last column with `LOGSTORE_AUTH=open`, whoever asks. A",
+        "session of the admin opens nothing here. `?key=KEY` is looked at on a POST alone; whoever may read logs",
+        "without it gets a 400 with it, as with any unknown parameter.",
+        "",
+        API.strip(),
+        "",
+        "## The admin",
+        "",
+        "What a member of staff needs: all permissions that are named, or those behind an `or`; `any` stands for all",
+        "staff, `nobody` keeps superusers out, too. With them the status is 200, or the one behind the arrow; without",
+        "them it is 403, or the one behind `else`. The last column has the status for everybody else, also for users",
+        "who are no staff: 302 leads to the login. API keys open nothing here.",
+        "",
+        f"Any method but GET, HEAD and POST gets {OTHER_METHODS}. A POST that does not come from a form of the",
+        f"admin's own, with its token, gets {WITHOUT_TOKEN} from every address, whoever sends it; so does any other",
+        "method that might change something.",
+        "",
+        ADMIN.strip(),
+    ]
 
 
 def _errors() -> Iterator[str]:

@@ -10,9 +10,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.exceptions import DisallowedModelAdminToField
 from django.contrib.admin.options import TO_FIELD_VAR
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_http_methods
 
 from logs import NAME
 from logs.access.addresses import client_address
@@ -21,6 +24,9 @@ from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
 
 ViewType = TypeVar("ViewType", bound=Callable[..., HttpResponseBase])
+
+# Django's own pages take any other method for a GET.
+_only_what_browsers_send = require_http_methods(["GET", "HEAD", "POST"])
 
 
 class LogStoreAdminSite(admin.AdminSite):
@@ -40,22 +46,33 @@ class LogStoreAdminSite(admin.AdminSite):
         ]
 
     def admin_view(self, view: ViewType, cacheable: bool = False) -> ViewType:
-        """Wrap a page of the admin, which refuses an empty `_to_field`: Django itself answers one with a 500."""
+        """Wrap a page of the admin, which then refuses methods that no form has.
+
+        It also refuses what Django itself answers with a 500: an empty `_to_field`, and a text that is no id of a
+        model whose ids are days.
+        """
 
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise DisallowedModelAdminToField("_to_field is empty")
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except ValidationError:
+                raise Http404 from None
 
-        return super().admin_view(cast(ViewType, checked), cacheable)
+        return _only_what_browsers_send(super().admin_view(cast(ViewType, checked), cacheable))
 
+    @method_decorator(_only_what_browsers_send)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Log in, with LOGSTORE_RATE_LOGIN attempts for each client address.
 
         Every attempt counts, whatever the user's name: guessing many names is no cheaper, and nobody can lock an admin
         out from another address.
         """
+        if request.method == "HEAD" and self.has_permission(request):
+            # Where Django sends a GET.
+            return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
         rate = settings.LOGSTORE_RATE_LOGIN
         if request.method == "POST" and rate is not None:
             seconds = seconds_to_wait("login", client_address(request), rate, or_in_process=True)

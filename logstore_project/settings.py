@@ -168,7 +168,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["logs.api.schema.operations.without_aliases"],
     # As they are declared: what most callers need comes first.
     "SORT_OPERATION_PARAMETERS": False,
-    "POSTPROCESSING_HOOKS": ["logs.api.schema.components.add_components"],
+    "POSTPROCESSING_HOOKS": ["logs.api.schema.components.add_components", "logs.api.schema.links.add_links"],
     # From our own static files, never another host's.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {

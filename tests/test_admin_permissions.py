@@ -1,13 +1,14 @@
-"""Who may open what of the admin, and that stored data can't be changed there."""
+"""What the admin's pages show to whom; who may open which is in test_who_may_what.py."""
 
 from __future__ import annotations
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 
 from logs.models import AccessRecord, Action, ErasedUser, Log
 from logs.store import purge
-from tests.builders import a_log, a_staff_user, store_logs, stored_actions
+from tests.builders import a_log, a_staff_user, store_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -23,10 +24,6 @@ def log():
 
 
 def _url(name: str, log: Log) -> str:
-    if name.endswith(".json"):
-        return reverse("admin:insights_data", args=[name.removesuffix(".json")])
-    if name.startswith("export"):
-        return reverse("admin:logs_action_export", args=[name.partition(".")[2]])
     if name == "insights":
         return reverse("admin:insights")
     model, _, page = name.partition("_")
@@ -37,51 +34,21 @@ def _url(name: str, log: Log) -> str:
 
 # Staff with all of them may see every page.
 ALL = {*VIEW, "delete_log", "erase_user", "view_eraseduser", "delete_eraseduser", "view_accessrecord"}
-PAGES = {
-    "log_changelist": ("view_log",),
-    "log_change": VIEW,
-    "log_delete": ("view_log", "delete_log"),
-    "log_erase_user": ("view_log", "erase_user"),
-    "action_changelist": VIEW,
-    "action_change": VIEW,
-    "action_history": VIEW,
-    "export.csv": VIEW,
-    "export.ndjson": VIEW,
-    "insights": VIEW,
-    "eraseduser_changelist": ("view_eraseduser",),
-    "eraseduser_change": ("view_eraseduser",),
-    "eraseduser_delete": ("delete_eraseduser",),
-    "accessrecord_changelist": ("view_accessrecord",),
-    "accessrecord_change": ("view_accessrecord",),
-    **{f"{chart}.json": VIEW for chart in ("totals", "activity", "clicks", "flow", "views", "users")},
-}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_asks_who_is_there(client, log, page):
-    answer = client.get(_url(page, log))
-    assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (302, "/admin/login/")
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_staff_with_the_permissions_of_a_page_see_it(client, log, page):
-    client.force_login(a_staff_user(*PAGES[page]))
-    assert client.get(_url(page, log)).status_code == 200
-
-
-@pytest.mark.parametrize("page, missing", [(page, one) for page, needed in PAGES.items() for one in needed])
-def test_staff_who_lack_one_permission_of_a_page_do_not(client, log, page, missing):
-    client.force_login(a_staff_user(*ALL - {missing}))
-    assert client.get(_url(page, log)).status_code == 403
-
-
-@pytest.mark.parametrize("permissions", [(), ("view_log",), ("view_action",), VIEW], ids=str)
-def test_an_action_is_seen_by_those_alone_who_may_see_its_log_too(client, log, permissions):
-    client.force_login(a_staff_user(*permissions))
-    for page in ("action_changelist", "action_change", "action_history", "export.ndjson"):
-        answer = client.get(_url(page, log))
-        assert answer.status_code == (200 if permissions == VIEW else 403), page
-    assert ("/admin/logs/action/" in client.get("/admin/").text) == (permissions == VIEW)
+PAGES = [
+    "log_changelist",
+    "log_change",
+    "log_delete",
+    "log_erase_user",
+    "action_changelist",
+    "action_change",
+    "action_history",
+    "insights",
+    "eraseduser_changelist",
+    "eraseduser_change",
+    "eraseduser_delete",
+    "accessrecord_changelist",
+    "accessrecord_change",
+]
 
 
 @pytest.mark.parametrize("page", ["log/{log}/change/", "action/{action}/change/", "action/{action}/delete/"])
@@ -95,26 +62,18 @@ def test_an_empty_field_name_is_refused_for_other_models_too(admin_client, log, 
     assert admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/?_to_field=").status_code == 400
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_user_who_is_not_staff_is_not_let_in(client, log, page):
-    user = a_staff_user(*ALL)
-    user.is_staff = False
-    user.save()
-    client.force_login(user)
-    assert client.get(_url(page, log)).status_code == 302
+def test_no_object_has_a_url_of_its_own_to_go_to(admin_client):
+    # Of some models an id is a day.
+    for content_type in ContentType.objects.all():
+        for object_id in ("1", "x", "2018-10-18", "%00", "9" * 30):
+            assert admin_client.get(f"/admin/r/{content_type.pk}/{object_id}/").status_code == 404, content_type
 
 
-@pytest.mark.parametrize("page", ["log_delete", "log_erase_user"])
-def test_deleting_without_the_permission_is_refused(viewer, log, page):
-    assert viewer.post(_url(page, log)).status_code == 403
-    assert stored_actions() == 3
-
-
-def test_forgiving_without_the_permission_is_refused(client, log):
-    client.force_login(a_staff_user(*ALL - {"delete_eraseduser"}))
+def test_an_erasure_has_no_button_for_those_who_may_not_forgive(client, log):
+    client.force_login(a_staff_user(*ALL - {"delete_eraseduser"}, name="without"))
     assert "Forgive" not in client.get(_url("eraseduser_change", log)).text
-    assert client.post(_url("eraseduser_delete", log), {"post": "yes"}).status_code == 403
-    assert ErasedUser.objects.exists()
+    client.force_login(a_staff_user(*ALL, name="with"))
+    assert "Forgive" in client.get(_url("eraseduser_change", log)).text
 
 
 @pytest.mark.parametrize("permission, button", [("delete_log", "Delete log"), ("erase_user", "Erase user")])
@@ -125,28 +84,18 @@ def test_a_button_is_only_there_for_those_who_may_press_it(client, log, permissi
     assert button in client.get(_url("log_change", log)).text
 
 
-@pytest.mark.parametrize("url", ["log/add/", "action/add/", "action/{action}/change/", "action/{action}/delete/"])
-def test_not_even_a_superuser_adds_or_changes_what_is_stored(admin_client, log, url):
-    before = list(Action.objects.order_by("id").values())
-    answer = admin_client.post(f"/admin/logs/{url.format(action=before[0]['id'])}", {"type": "VIEW", "post": "yes"})
-    assert answer.status_code == 403
-    assert list(Action.objects.order_by("id").values()) == before
-
-
-def test_insights_is_named_on_the_index_for_those_who_may_see_it(client, log):
-    client.force_login(a_staff_user("view_log", name="without"))
-    assert "Insights" not in client.get("/admin/").text
+@pytest.mark.parametrize("page", ["insights", "action_changelist"])
+def test_the_index_names_what_shows_actions_to_those_who_may_see_them_and_their_logs(client, log, page):
+    for missing in VIEW:
+        client.force_login(a_staff_user(*set(VIEW) - {missing}, name=f"without {missing}"))
+        assert f'"{_url(page, log)}"' not in client.get("/admin/").text
     client.force_login(a_staff_user(*VIEW, name="with"))
-    assert reverse("admin:insights") in client.get("/admin/").text
+    assert f'"{_url(page, log)}"' in client.get("/admin/").text
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if not page.endswith(("json", "csv"))])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_holds_no_script_or_style_of_its_own(admin_client, log, page):
     answer = admin_client.get(_url(page, log))
-    text = b"".join(answer).decode()
-    if answer.headers["Content-Type"].startswith("text/html"):
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"].split("; ")
-        assert "<style" not in text
-        assert " style=" not in text
-        assert "<script>" not in text
-        assert " onclick=" not in text
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"].split("; ")
+    for forbidden in ("<style", " style=", "<script>", " onclick="):
+        assert forbidden not in answer.text

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from io import StringIO
+from typing import Any, ClassVar
 
 import pytest
 import schemathesis
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as limits
 from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
+from schemathesis.core.transforms import UNRESOLVABLE
 
 from logs.api.example import example_log
 from logs.lib.errors import ErrorCode
+from logs.models import Action, IdempotencyKey, Log
 from tests.builders import stored_actions, stored_logs
+from tests.targets import assert_is_error
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,6 +176,8 @@ def test_options_says_what_may_be_done_with_the_document_and_its_page(client, ur
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
+# --- What the document says, tried -----------------------------------------------------------------------------------
+
 CHECKS = {
     # Two generated requests may share an Idempotency-Key.
     "positive_data_acceptance": {"expected-statuses": ["2xx", "304", "422"]},
@@ -177,11 +185,16 @@ CHECKS = {
     "ignored_auth": {"enabled": False},
 }
 GENERATION = {"with-security-parameters": False}
+# Of the walk: it looks for a way, not for what is refused.
+PHASES = {"stateful": {"generation": {"mode": "positive"}}}
 described = schemathesis.openapi.from_wsgi(
     "/schema/?format=json",
     get_wsgi_application(),
-    config=SchemathesisConfig.from_dict({"checks": CHECKS, "generation": GENERATION}),
+    config=SchemathesisConfig.from_dict({"checks": CHECKS, "generation": GENERATION, "phases": PHASES}),
 )
+tried = limits(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# What a store signs, no schema can make up.
+SIGNED = {"cursor", "after"}
 
 
 @pytest.fixture
@@ -191,20 +204,90 @@ def open_store(settings):
     settings.LOGSTORE_MAX_WAITING = 0
 
 
+def is_refused_by_the_contract(ctx, response, case):
+    """A check of schemathesis: a refusal has the contract's body, with a code of its status."""
+    if response.status_code >= 400:
+        assert_is_error(response.status_code, response.json())
+
+
 @described.parametrize()
-@limits(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@tried
 def test_the_server_does_what_the_document_says(case, open_store):
     _make_true(case)
     before = stored_logs(), stored_actions()
-    answer = case.call_and_validate()
+    answer = case.call_and_validate(additional_checks=[is_refused_by_the_contract])
     if answer.status_code >= 400:
         assert (stored_logs(), stored_actions()) == before
 
 
-def _make_true(case: schemathesis.Case) -> None:
+class Walk(described.as_state_machine()):
+    """Requests one after another, each made of what the links of the document take from one before."""
+
+    # Those of the document that led on: the method and path from where, and the link's name.
+    followed: ClassVar[set[tuple[str, str]]] = set()
+
+    def setup(self):
+        for model in (Action, Log, IdempotencyKey):
+            model.objects.all().delete()
+
+    def step(self, input):
+        case, link = input.case, input.transition
+        taken = {} if link is None else _taken_by(link)
+        if not taken:
+            _make_true(case)
+            return super().step(input)
+        # All that it takes and nothing else, so that what must be there is not filtered out.
+        case.query = taken
+        case.headers.pop("If-None-Match", None)
+        _make_true(case, signed=taken.keys() & SIGNED)
+        output = super().step(input)
+        assert output.response.status_code == 200, link.id
+        # "POST /logs/ -> [200] readUser -> GET /logs/"
+        start, name, _ = link.id.split(" -> ")
+        name = name.removeprefix("[200] ")
+        self.followed.add((start, name))
+        if name in ("readSession", "readUser"):
+            found = [json.loads(line) for line in _lines(output.response)]
+            assert found
+            assert all(log[name] == value for log in found for name, value in taken.items())
+        return output
+
+    def validate_response(self, response, case, additional_checks=None, **kwargs):
+        super().validate_response(response, case, [is_refused_by_the_contract], **kwargs)
+
+
+def test_the_links_of_the_document_lead_on(document, open_store):
+    declared = {
+        (f"{method.upper()} {path}", name)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        for name in operation["responses"]["200"].get("links", {})
+    }
+    Walk.followed.clear()
+    # Longer and longer ways, until each link was one's.
+    for steps in (10, 15, 20, 25, 30):
+        Walk.run(settings=limits(tried, max_examples=10, stateful_step_count=steps, phases=[Phase.generate]))
+        if declared == Walk.followed:
+            break
+    assert declared == Walk.followed
+
+
+def _taken_by(link) -> dict[str, Any]:
+    taken = link.parameters.get("query", {}).items()
+    values = {name: found.value.ok() for name, found in taken if isinstance(found.value, Ok)}
+    return {name: value for name, value in values.items() if value not in (None, UNRESOLVABLE)}
+
+
+def _lines(answer) -> list[str]:
+    if answer.headers["content-type"][0] == "application/x-ndjson":
+        return answer.text.split("\n")[:-1]
+    return [json.dumps(log) for log in answer.json()]
+
+
+def _make_true(case: schemathesis.Case, signed: Collection[str] = ()) -> None:
     """Take away what can't be made up by a schema alone: a signed cursor, one key, and a body compressed indeed."""
-    case.query.pop("cursor", None)
-    case.query.pop("after", None)
+    for name in SIGNED - set(signed):
+        case.query.pop(name, None)
     for name, value in case.query.items():
         # A whole number to JSON Schema, which a query has no other way to write.
         if isinstance(value, float) and value.is_integer():

@@ -6,19 +6,16 @@ import json
 import random
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from logs.api import bodies, plain, properties, serializers
-from logs.api.bodies import Body, Undecodable
-from logs.api.serializers import LogSerializer
-from logs.api.violations import violations
+from logs.api import bodies, plain, serializers
+from logs.api.bodies import Body
 from logs.lib import jsontext
-from logs.lib.limits import MAX_VIOLATIONS
 from tests.builders import a_log, a_view, as_lines
+from tests.readings import as_if_long, assert_readings_agree, reading
 
 seeds = st.integers(0, 2**48)
 many = settings(max_examples=400)
@@ -259,45 +256,6 @@ class Writer:
 # --- The readings ----------------------------------------------------------------------------------------------------
 
 
-def reading(data: Any) -> Any:
-    """The rows of a valid batch; the codes and places of what is wrong with any other."""
-    serializer = LogSerializer(data=data, many=True)
-    if serializer.is_valid():
-        return serializer.validated_data
-    errors = serializer.errors
-    found = [(violation.code.name, violation.pointer) for violation in violations(errors)]
-    return found[:MAX_VIOLATIONS] or errors["non_field_errors"][0].code
-
-
-def field_by_field(content: bytes, is_ndjson: bool) -> Any:
-    """The same of a body that is decoded whole."""
-    if not is_ndjson:
-        value = decoded(content)
-        return "INVALID_JSON" if isinstance(value, Undecodable) else reading(value)
-    lines = {index: decoded(line) for index, line in enumerate(content.split(b"\n")) if line.strip(jsontext.BLANK)}
-    found = reading(list(lines.values()))
-    if not lines or not isinstance(found[0], tuple):
-        return found
-    places = list(lines)
-    return [
-        (code, re.sub(r"\d+", lambda index: str(places[int(index[0])]), pointer, count=1)) for code, pointer in found
-    ]
-
-
-def decoded(text: bytes) -> Any:
-    try:
-        return jsontext.decode(text.decode())
-    except ValueError as error:
-        return Undecodable(str(error))
-
-
-def assert_readings_agree(content: bytes, is_ndjson: bool) -> None:
-    expected = field_by_field(content, is_ndjson)
-    fast = plain.read_plain(content, is_ndjson, serializers.read_other_properties)
-    assert fast is None or fast == ([] if expected == "NO_LOGS_PROVIDED" else expected)
-    assert reading(Body(content, is_ndjson)) == expected
-
-
 @pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
 @many
 @given(seed=seeds)
@@ -310,20 +268,12 @@ def test_a_body_says_what_its_decoded_value_says(is_ndjson, seed):
 @pytest.mark.parametrize("is_ndjson", [False, True], ids=["json", "ndjson"])
 @many
 @given(seed=seeds)
-def test_a_long_body_says_what_its_decoded_value_says(as_if_long, is_ndjson, seed):
+def test_a_long_body_says_what_its_decoded_value_says(is_ndjson, seed):
     # A member that another of the same name replaces counts in the length of a text, but not in that of its value.
     content = Writer(seed, is_ndjson, longest=300).batch()
     note(repr(content[:5_000]))
-    assert_readings_agree(content, is_ndjson)
-
-
-@pytest.fixture
-def as_if_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few kilobytes are as much as some hundred: many a log, action and value is too long to be decoded whole."""
-    for module in (bodies, properties, plain):
-        for name, size in (("MAX_PROPERTIES_BYTES", 2_000), ("SMALL_BYTES", 12_000)):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, size)
+    with as_if_long(2_000):
+        assert_readings_agree(content, is_ndjson)
 
 
 def test_most_usual_batches_are_read_the_fast_way():

@@ -117,4 +117,5 @@ def _is_known(request: HttpRequest | Request, etag: str) -> bool:
 def _with_parameter(request: Request, name: str, value: str) -> str:
     parameters = request.query_params.copy()
     parameters[name] = value
-    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")
+    # A cursor stands in it as it is, colon and all: some cut it out, as the links of the OpenAPI document do.
+    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode(safe=':')}")
