@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import quote
 
 import psycopg2
 import pytest
 
-from tests.builders import a_click, a_log, a_view
+from tests.builders import a_click, a_log, a_view, as_lines
 from tests.cluster import RUN_AS, Cluster, free_port, skip_or_fail
 from tests.load import ACTIONS_IN_A_BATCH, Load
 from tests.server import Server, wait_until
@@ -128,6 +130,35 @@ def test_the_limits_of_a_request_do_not_stay_on_a_pooled_connection(server, pool
             cursor.execute(f"SHOW {name}")
             limits.append(cursor.fetchone()[0])
     assert limits == ["0", "0", "0"]
+
+
+def test_changes_are_followed_while_others_write(server):
+    with Load(server, with_keys=True) as load:
+        load.acknowledges_more(20)
+        batches, cursor = read_changes(server, "")
+    batches += read_changes(server, cursor)[0]
+    assert Counter(batches) == dict.fromkeys(load.acknowledged, ACTIONS_IN_A_BATCH)
+
+
+def read_changes(server: Server, cursor: str) -> tuple[list[str], str]:
+    """The batches that come behind a cursor until there is no more, an entry for each action, and the last cursor."""
+    batches, more = [], True
+    while more:
+        page = server.request("GET", f"/logs/changes?limit=500&wait=1&after={quote(cursor)}").json()
+        batches += [action["properties"]["batch"] for change in page["changes"] for action in change["actions"]]
+        cursor, more = page["cursor"], page["more"]
+    return batches, cursor
+
+
+def test_an_import_keeps_another_one_out(cluster, server, pooler_url, tmp_path):
+    (tmp_path / "logs").write_bytes(as_lines(a_log()))
+    with closing(psycopg2.connect(cluster.url)) as other:
+        other.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('logs'), hashtext('import'))")
+        with pytest.raises(subprocess.CalledProcessError):
+            server.manage("importlogs", str(tmp_path / "logs"))
+    for _ in range(2):
+        server.manage("importlogs", str(tmp_path / "logs"))
+    assert server.logs() == [a_log()]
 
 
 def test_a_database_killed_behind_a_pooler_comes_back_by_itself(cluster, server):
