@@ -1,11 +1,13 @@
 """What it costs to take everything out of the store and into it, beside psql with the same rows and the same bytes.
 
-    DATABASE_URL=postgres://… python -m benchmarks.transfer [--actions 1000000] [--rounds 3] [--only get,import,export]
+    DATABASE_URL=postgres://… python -m benchmarks.transfer [--actions 1000000] [--rounds 3] [--only import,known]
 
 - get: GET /logs/ of everything from the server, and how much memory that takes it, beside psql writing the same bytes,
   made by PostgreSQL alone.
 - import: importlogs beside psql's \\copy of the same logs and actions, ready-made, into the same tables with the same
   indexes and constraints, each time in a fresh database.
+- known: importlogs into a store of ten times as many actions, which it looks through, beside --again, which looks for
+  nothing: logs that are new, new actions at the times of stored ones, and stored ones.
 - export: exportlogs to a file, beside psql as in get and sync, since exportlogs syncs, too; and both gzipped. Beside
   them an export of nothing: what the start of Python and Django takes.
 
@@ -21,6 +23,7 @@ import http.client
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 from benchmarks.measure import (
@@ -33,12 +36,15 @@ from benchmarks.measure import (
     server_cost,
     tree,
 )
+from benchmarks.sample import ACTIONS_A_LOG
 from benchmarks.servers import PYTHON, ROOT, Server, Workspace, environment, manage, query, run, start_store, workspace
 
 DAYS = 30
 READ_BYTES = 1 << 20
 # The greatest ratio of wall time to psql's that the store is to have.
 TARGETS = {"get": 1.2, "import": 1.5, "export": 1.2}
+# And that of an import that looks for what is there to one that does not.
+LOOK_TARGET = 1.3
 
 LOG_COLUMNS = "id, user_id, session_id, version, first_time, last_time, click_count, view_count, navigate_count"
 ACTION_COLUMNS = "user_id, log_id, time, type, properties"
@@ -139,6 +145,32 @@ def _measure_import(where: Workspace, database: str, lines: Path, rounds: int) -
     _report("Import into a fresh database", costs, {"importlogs": ("psql", TARGETS["import"])})
 
 
+def _measure_known(where: Workspace, database: str, lines: Path, rounds: int) -> None:
+    stored = lines.read_bytes().count(b'"type":')
+    store = where.new_database("transfer_known")
+    run([PYTHON, "-m", "benchmarks.sample", str(10 * stored), str(DAYS), "0"], ROOT, environment(store))
+    known, changed = where.folder / "known.ndjson", where.folder / "changed.ndjson"
+    run(_psql_out(store, known, f"{LINES} LIMIT {stored // ACTIONS_A_LOG}"), ROOT)
+    runs = count()
+
+    def importlogs(old: bytes, new: bytes, *options: str) -> Callable[[], Cost]:
+        def measured() -> Cost:
+            changed.write_bytes(known.read_bytes().replace(old, new % next(runs)) if old else known.read_bytes())
+            return command_cost([PYTHON, "manage.py", "importlogs", str(changed), *options], store)
+
+        return measured
+
+    changes = {
+        "new logs": (b'"userId":"', b'"userId":"%d-'),
+        "new actions": (b'"properties":{', b'"properties":{"run":%d,'),
+    }
+    contestants = {name: importlogs(*change) for name, change in changes.items()}
+    contestants |= {f"{name} --again": importlogs(*change, "--again") for name, change in changes.items()}
+    costs = _take_turns(rounds, {**contestants, "stored actions": importlogs(b"", b"")})
+    pairs = {name: (f"{name} --again", LOOK_TARGET) for name in changes}
+    _report("Import into a store of ten times as much", costs, pairs)
+
+
 def _measure_export(where: Workspace, database: str, lines: Path, rounds: int) -> None:
     file, packed = where.folder / "export.ndjson", where.folder / "export.ndjson.gz"
     again, again_packed = where.folder / "again.ndjson", where.folder / "again.ndjson.gz"
@@ -171,6 +203,7 @@ def _measure_export(where: Workspace, database: str, lines: Path, rounds: int) -
 PARTS: dict[str, Callable[[Workspace, str, Path, int], None]] = {
     "get": _measure_get,
     "import": _measure_import,
+    "known": _measure_known,
     "export": _measure_export,
 }
 
@@ -214,9 +247,9 @@ def _psql(database: str, *commands: str) -> list[str]:
     return ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database, *options]
 
 
-def _psql_out(database: str, target: Path | str) -> list[str]:
-    """The command by which psql writes LINES to a file, or to a shell's command after a |."""
-    return [*_psql(database, f"COPY ({LINES}) TO STDOUT"), "--output", str(target)]
+def _psql_out(database: str, target: Path | str, lines: str = LINES) -> list[str]:
+    """The command by which psql writes lines to a file, or to a shell's command after a |."""
+    return [*_psql(database, f"COPY ({lines}) TO STDOUT"), "--output", str(target)]
 
 
 if __name__ == "__main__":
