@@ -72,7 +72,7 @@ def _grow(name: str, corpus: Path, seconds: int) -> bool:
 def _run(name: str, folder: str, *arguments: str) -> int:
     environ = {**os.environ, _IN_CHILD: name, "LOGSTORE_AUTH": "open", "TMPDIR": folder}
     environ["DJANGO_SETTINGS_MODULE"] = "logstore_project.settings"
-    limits = (f"-max_len={MAX_INPUT_BYTES}", "-timeout=20", "-rss_limit_mb=4096")
+    limits = (f"-max_len={MAX_INPUT_BYTES}", "-len_control=0", "-timeout=20", "-rss_limit_mb=4096")
     return subprocess.run(
         [sys.executable, "-m", "tests.fuzz", *limits, *arguments], env=environ, check=False
     ).returncode

@@ -69,6 +69,7 @@ class World:
         self.keys = {scope: a_key(scope, last_used=timezone.now())[1] for scope in ("both", "ingest", "read")}
         ended = {"revoked": timezone.now(), "expires": timezone.now() - timedelta(days=1)}
         self.keys |= {name: a_key("both", **{name: moment})[1] for name, moment in ended.items()}
+        self.log_page = f"/admin/logs/log/{Log.objects.order_by('id')[0].pk}/change/"
         self.client = Client()
         self.staff = Client()
         self.staff.force_login(User.objects.create_superuser("root"))
@@ -375,13 +376,8 @@ def _page(world: World, data: bytes) -> None:
 def _position(world: World, data: bytes) -> None:
     """A place in a list of the admin may be any JSON: it is no secret, and nobody signs it."""
     place = base64.urlsafe_b64encode(data).decode().rstrip("=")
-    for path in (PAGES["logs"], PAGES["actions"], f"{PAGES['logs']}{_first_log()}/change/"):
-        for name in ("after", "before"):
-            assert world.ask("GET", path, b"", world.staff, QUERY_STRING=f"{name}={place}").status == 200
-
-
-def _first_log() -> int:
-    return Log.objects.values_list("id", flat=True).order_by("id")[0]
+    for path, name in ((PAGES["logs"], "after"), (PAGES["actions"], "before"), (world.log_page, "after")):
+        assert world.ask("GET", path, b"", world.staff, QUERY_STRING=f"{name}={place}").status == 200
 
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
