@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -9,8 +10,10 @@ from typing import Any, TypeVar, cast
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.exceptions import DisallowedModelAdminToField
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import TO_FIELD_VAR
-from django.core.exceptions import ValidationError
+from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -22,6 +25,8 @@ from logs.access.addresses import client_address
 from logs.access.rates import seconds_to_wait
 from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
+
+_is_id = re.compile("[0-9]{1,18}").fullmatch
 
 ViewType = TypeVar("ViewType", bound=Callable[..., HttpResponseBase])
 
@@ -48,18 +53,22 @@ class LogStoreAdminSite(admin.AdminSite):
     def admin_view(self, view: ViewType, cacheable: bool = False) -> ViewType:
         """Wrap a page of the admin, which then refuses methods that no form has.
 
-        It also refuses what Django itself answers with a 500: an empty `_to_field`, and a text that is no id of a
-        model whose ids are days.
+        It also refuses what Django itself answers with a 500: an empty `_to_field`, the choice of rows by what is no
+        number, a text that is no id of a model whose ids are days, and a number that is too large for an id.
         """
 
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise DisallowedModelAdminToField("_to_field is empty")
+            if not all(map(_is_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
+                raise SuspiciousOperation("rows are chosen by what is no id")
             try:
                 return view(request, *args, **kwargs)
             except ValidationError:
                 raise Http404 from None
+            except (OverflowError, DataError):
+                raise SuspiciousOperation("a number is out of range") from None
 
         return _only_what_browsers_send(super().admin_view(cast(ViewType, checked), cacheable))
 

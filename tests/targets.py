@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, quote_from_bytes
 
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.test import Client, override_settings
 from django.utils import timezone
 
@@ -69,9 +70,16 @@ class World:
         self.keys = {scope: a_key(scope, last_used=timezone.now())[1] for scope in ("both", "ingest", "read")}
         ended = {"revoked": timezone.now(), "expires": timezone.now() - timedelta(days=1)}
         self.keys |= {name: a_key("both", **{name: moment})[1] for name, moment in ended.items()}
-        self.client = Client()
-        self.staff = Client()
-        self.staff.force_login(User.objects.create_superuser("root"))
+        self.log_page = f"/admin/logs/log/{Log.objects.order_by('id')[0].pk}/change/"
+        self.client = Client(raise_request_exception=False)
+        self.root = User.objects.create_superuser("root")
+        self.staff = self.logged_in()
+
+    def logged_in(self) -> Client:
+        """A browser in which a superuser has just logged in."""
+        client = Client(raise_request_exception=False)
+        client.force_login(self.root)
+        return client
 
     def ask(self, method: str, path: str, body: bytes = b"", by: Client | None = None, /, **environ: str) -> Answer:
         """Send a request and return its answer; a fault, a refusal of another form and one that changes something fail.
@@ -372,16 +380,19 @@ def _page(world: World, data: bytes) -> None:
             assert all((log["userId"], log["sessionId"], action) in stored for action in log["actions"])
 
 
+def _form(world: World, data: bytes) -> None:
+    """A form that a superuser sends to the path in the first line does its work or is refused."""
+    path, _, fields = data.partition(b"\n")
+    if path.startswith(b"/admin/"):
+        sent = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+        world.ask("POST", path.decode("latin-1"), fields, world.logged_in(), **sent)
+
+
 def _position(world: World, data: bytes) -> None:
     """A place in a list of the admin may be any JSON: it is no secret, and nobody signs it."""
     place = base64.urlsafe_b64encode(data).decode().rstrip("=")
-    for path in (PAGES["logs"], PAGES["actions"], f"{PAGES['logs']}{_first_log()}/change/"):
-        for name in ("after", "before"):
-            assert world.ask("GET", path, b"", world.staff, QUERY_STRING=f"{name}={place}").status == 200
-
-
-def _first_log() -> int:
-    return Log.objects.values_list("id", flat=True).order_by("id")[0]
+    for path, name in ((PAGES["logs"], "after"), (PAGES["actions"], "before"), (world.log_page, "after")):
+        assert world.ask("GET", path, b"", world.staff, QUERY_STRING=f"{name}={place}").status == 200
 
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
@@ -401,7 +412,7 @@ def _request(world: World, data: bytes) -> None:
     # What frames a body is the server's: see test_hostile_wire.py.
     for framing in ("HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
         environ.pop(framing, None)
-    world.ask(method or "GET", f"/{path.removeprefix('/')}", body, Client(), **environ)
+    world.ask(method or "GET", f"/{path.removeprefix('/')}", body, Client(raise_request_exception=False), **environ)
 
 
 def _idempotency_key(world: World, data: bytes) -> None:
@@ -451,8 +462,18 @@ TARGETS: dict[str, Target] = {
     "query": _query,
     "changes": _changes,
     "page": _page,
+    "form": _form,
     "position": _position,
     "request": _request,
     "idempotency_key": _idempotency_key,
     "authorization": _authorization,
 }
+
+
+def try_out(world: World, name: str, data: bytes) -> None:
+    """Raise an exception for an input that breaks a target's property; what it stored is forgotten."""
+    savepoint = transaction.savepoint()
+    try:
+        TARGETS[name](world, data)
+    finally:
+        transaction.savepoint_rollback(savepoint)

@@ -51,6 +51,12 @@ def test_the_last_page_has_no_link(client, post):
     assert "Link" not in client.get("/logs/?limit=2").headers
 
 
+def test_the_link_has_the_cursor_as_it_is_so_that_it_can_be_cut_out(client, post):
+    post(some_logs(2))
+    cursor = next_address(client.get("/logs/?limit=1")).partition("cursor=")[2]
+    assert decoded(client.get("/logs/", {"limit": 1, "cursor": cursor})) == some_logs(2)[1:]
+
+
 def test_an_answer_without_limit_has_no_link(client, post):
     post(some_logs(2))
     assert "Link" not in client.get("/logs/").headers
