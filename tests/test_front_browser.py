@@ -151,7 +151,7 @@ def test_the_docs_show_a_long_answer(visit):
 @on_every_screen
 def test_the_docs_are_as_dark_as_the_screen_asks(visit):
     page = visit.open("/docs/")
-    expect(page.locator(".opblock")).to_have_count(2)
+    expect(page.locator(".opblock")).to_have_count(3)
     is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     assert (_background(page) < 50) == is_dark
     assert page.locator("html.dark-mode").count() == is_dark

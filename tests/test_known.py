@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from collections import Counter
 
 import pytest
 from django.core.management import CommandError
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -22,7 +23,17 @@ from logs.store.known import KnownActions
 from logs.transfer import importing
 from logs.transfer.importing import Importer
 from logs.transfer.sources import LogText
-from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs, stored_actions, stored_logs
+from tests.builders import (
+    a_click,
+    a_log,
+    a_navigation,
+    a_view,
+    as_lines,
+    many_logs,
+    store_logs,
+    stored_actions,
+    stored_logs,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -222,6 +233,46 @@ def test_any_files_in_any_order_make_as_many_as_the_most_that_one_of_them_has(fi
         for action in Action.objects.all()
     )
     assert stored == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_killed_import_is_still_storing_is_waited_for(command, file):
+    if connection.vendor != "postgresql":
+        pytest.skip("of a process that was killed SQLite stores nothing more")
+    log = a_log(a_view())
+    is_stored, may_end = threading.Event(), threading.Event()
+
+    def store():
+        try:
+            with transaction.atomic():
+                store_logs(log)
+                is_stored.set()
+                may_end.wait(10)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=store)
+    thread.start()
+    assert is_stored.wait(10)
+    threading.Timer(0.3, may_end.set).start()
+    assert "There already: 1 action." in command("importlogs", file(as_lines(log)))
+    thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_is_kept_for_as_long_as_it_takes():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no session that could end")
+    database = connection.ops.quote_name(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database} SET idle_in_transaction_session_timeout = 50")
+        try:
+            with only_one("import"):
+                time.sleep(0.3)
+                with only_one("import") as is_alone:
+                    assert not is_alone
+        finally:
+            cursor.execute(f"ALTER DATABASE {database} RESET ALL")
 
 
 class TestOneAtATime:

@@ -22,6 +22,8 @@ def only_one(name: str) -> Iterator[bool]:
         with closing(connection.copy()) as session:
             session.set_autocommit(False)
             with session.cursor() as cursor:
+                # A limit of the server's on idle transactions would let go of it.
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('logs'), hashtext(%s))", [name])
                 [is_free] = cursor.fetchone()
             try:

@@ -112,15 +112,19 @@ def begin(user_id: str, by: str) -> int:
     One that was begun before is gone on with. Waits for the writers that are at work.
     """
     with transaction.atomic(durable=True):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(_CLOSE_GATE)
+        _close_gate()
         erasure = of_user(user_id).first()
         if erasure is None:
             key = _keys()[0]
             return ErasedUser.objects.create(digest=_digests(user_id)[0], secret=key.name, by=by).pk
         of_user(user_id).update(finished=None)
         return erasure.pk
+
+
+def wait_for_writers() -> None:
+    """Return when whoever is writing has ended: what they wrote is there to be seen, or will never be."""
+    with transaction.atomic():
+        _close_gate()
 
 
 def add(erasure: int, counts: Mapping[str, int]) -> None:
@@ -140,6 +144,12 @@ def forgive(user_id: str) -> bool:
     """Let a user's logs in again; return False for one who is not erased."""
     deleted, _ = of_user(user_id).delete()
     return bool(deleted)
+
+
+def _close_gate() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(_CLOSE_GATE)
 
 
 def _digests(user_id: str) -> list[str]:

@@ -15,6 +15,7 @@ from django.db.models import Max
 from logs.lib import jsontext
 from logs.lib.jsontext import JSONValue
 from logs.models import Action
+from logs.store import erasures
 from logs.store.rows import ActionRow, LogRow
 from logs.store.writing import LogKey, plain_array, sqlite_time, text_array
 
@@ -32,6 +33,8 @@ class KnownActions:
 
     def __init__(self) -> None:
         """Raises django.db.Error when the database is away."""
+        # Of an import that was killed PostgreSQL may still be storing the last chunk.
+        erasures.wait_for_writers()
         self._newest: int = Action.objects.aggregate(newest=Max("id"))["newest"] or 0
         # Those that stand for one already: a bit for each id, so that memory does not grow with what is imported.
         self._taken: dict[int, bytearray] = {}
