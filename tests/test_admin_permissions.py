@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.urls import reverse
 
 from logs.models import AccessRecord, Action, ErasedUser, Log
 from logs.store import purge
-from tests.builders import a_log, a_staff_user, store_logs
+from tests.builders import a_log, a_staff_user, refusal, store_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +62,19 @@ def test_a_field_that_rows_are_not_named_by_is_no_fault_of_ours(admin_client, lo
 
 def test_an_empty_field_name_is_refused_for_other_models_too(admin_client, log, admin_user):
     assert admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/?_to_field=").status_code == 400
+
+
+@pytest.mark.parametrize("chosen", ["x", "", "\0", "-1", "9" * 30])
+def test_rows_that_are_chosen_by_what_is_no_id_are_refused(admin_client, chosen):
+    form = {"action": "revoke", "_selected_action": ["1", chosen], "index": "0"}
+    assert refusal(admin_client.post("/admin/access/apikey/", form)) == (400, "INVALID_PARAMETER")
+
+
+def test_a_number_that_no_id_can_be_is_refused_in_a_form(admin_client):
+    answer = admin_client.post("/admin/auth/group/add/", {"name": "some", "permissions": ["9" * 30]})
+    # On PostgreSQL Django finds that there is no such row, and shows the form again.
+    assert answer.status_code == (400 if connection.vendor == "sqlite" else 200)
+    assert not Group.objects.exists()
 
 
 def test_no_object_has_a_url_of_its_own_to_go_to(admin_client):

@@ -170,8 +170,9 @@ def callers(settings):
     ]
 
 
-@pytest.mark.parametrize("auth", ["keys", "open"])
-def test_at_the_api_each_caller_gets_what_the_table_says(settings, callers, auth):
+@pytest.mark.parametrize("auth, debug", [("keys", False), ("open", False), ("keys", True)])
+def test_at_the_api_each_caller_gets_what_the_table_says(settings, callers, auth, debug):
+    settings.DEBUG = debug
     wrong, stored = [], 0
     for column, callers_of_it in enumerate(callers):
         for headers, key, user in callers_of_it:
