@@ -141,3 +141,15 @@ def command() -> Callable[..., str]:
         return stdout.getvalue()
 
     return call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., Path]:
+    """Write bytes to a file of logs and return its path."""
+
+    def write(content: bytes, name: str = "logs.ndjson") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write

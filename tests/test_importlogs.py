@@ -31,18 +31,6 @@ FORMATS = {
 }
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Write bytes to a file and return its path."""
-
-    def write(content, name="logs.ndjson"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 @pytest.mark.django_db
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("content", FORMATS.values(), ids=FORMATS)

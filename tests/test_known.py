@@ -39,16 +39,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def file(tmp_path):
-    def write(content, name="logs.ndjson"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
-@pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(importing, "CHUNK_BYTES", 1)
 

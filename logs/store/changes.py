@@ -28,8 +28,8 @@ MAX_SCANNED = 100_000
 # Each may have properties of 32 KiB; what one page holds in memory is bounded by the characters of its actions.
 MAX_PAGE_CHARACTERS = 16 << 20
 _ROWS_AT_ONCE = 500
-# In seconds: between two looks whether the transactions that are waited for have ended.
-_LOOK_EVERY = 0.005
+# In seconds: between two looks whether the transactions that are waited for have ended, at first and at the most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 
 _lock = threading.Lock()
 # The settled ids that were found last, by the table's own number: another one's, such as a restored one's, are others.
@@ -108,9 +108,10 @@ def settled_id(after: int | None, seconds: float) -> int | None:
             known = _settled.get(table)
         if known is not None and (after is None or known > last):
             known = None
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while open_transactions and (known is None or known <= (after or 0)) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
             open_transactions &= _writers()
         if not open_transactions:
             # An action that is stored, because its id is never dealt again, not even after a crash.
