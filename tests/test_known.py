@@ -272,6 +272,8 @@ class TestOneAtATime:
             assert is_alone
             with pytest.raises(CommandError, match="Another import is at work"):
                 command("importlogs", path)
+            with pytest.raises(CommandError, match="Another import is at work"):
+                command("demodata")
             assert command("importlogs", path, "--dry-run").startswith("Valid: 3 actions")
         assert command("importlogs", path) == "Stored: 3 actions in 1 log.\n"
 

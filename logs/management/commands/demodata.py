@@ -14,7 +14,7 @@ from logs.lib import jsontext, times
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, count_argument
 from logs.management.demo import demo_logs
-from logs.transfer.importing import Importer, ImportResult, RefusedImportError
+from logs.transfer.importing import Importer, ImportResult, OtherImportError, RefusedImportError
 from logs.transfer.sources import LogText
 
 MAX_DAYS = 3650
@@ -79,6 +79,8 @@ class Command(MaintenanceCommand):
             except RefusedImportError:
                 # What is made up breaks no other rule.
                 raise CommandError("Some of these users were erased: let them in again with forgiveuser.") from None
+            except OtherImportError as error:
+                raise CommandError(str(error)) from None
         said = f"Stored: {count_of(result.actions, 'action')} in {count_of(result.logs, 'log')}."
         if result.known_actions:
             said += f" There already: {count_of(result.known_actions, 'action')}."
