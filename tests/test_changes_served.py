@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.builders import a_log, a_view
-from tests.load import ACTIONS_IN_A_BATCH, Load
+from tests.load import ACTIONS_IN_A_BATCH, Load, actions_by_batch
 from tests.server import wait_until
 
 pytest_plugins = ["tests.fault_fixtures"]
@@ -54,9 +54,7 @@ def assert_each_reader_got_each_batch_once(cluster, readers, *loads):
         reader.is_enough.set()
     for reader in readers:
         reader.join()
-    with cluster.cursor() as cursor:
-        cursor.execute("SELECT properties ->> 'batch', count(*) FROM logs_action GROUP BY 1")
-        stored = Counter(dict(cursor.fetchall()))
+    stored = actions_by_batch(cluster)
     assert {name for load in loads for name in load.acknowledged} <= set(stored)
     for reader in readers:
         assert Counter(reader.batches) == stored

@@ -58,8 +58,7 @@ class ChangesQuery:
             deadline = time.monotonic() + (self._wait if may_wait else 0)
             while True:
                 count = arrivals.count
-                left = deadline - time.monotonic()
-                page = self._read(page.last, max(left, _PATIENCE))
+                page = self._read(page.last, max(deadline - time.monotonic(), _PATIENCE))
                 left = deadline - time.monotonic()
                 if page.records or left <= 0 or arrivals.is_stopping:
                     return page

@@ -19,7 +19,8 @@ class _Arrivals:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._waiting = 0
-        self._count = 0
+        # How often something was stored while somebody waited.
+        self.count = 0
         self.is_stopping = False
 
     def tell(self) -> None:
@@ -27,7 +28,7 @@ class _Arrivals:
         # Without the lock: a writer must not wait for it where nobody else does.
         if self._waiting:
             with self._condition:
-                self._count += 1
+                self.count += 1
                 self._condition.notify_all()
 
     @contextmanager
@@ -42,16 +43,12 @@ class _Arrivals:
             with self._condition:
                 self._waiting -= has_place
 
-    @property
-    def count(self) -> int:
-        return self._count
-
     def wait(self, count: int, seconds: float) -> None:
         """Return when something was stored since there was a count, or it is time to look."""
         if not connection.in_atomic_block:
             connection.close()
         with self._condition:
-            self._condition.wait_for(lambda: self._count != count or self.is_stopping, min(seconds, LOOK_EVERY))
+            self._condition.wait_for(lambda: self.count != count or self.is_stopping, min(seconds, LOOK_EVERY))
 
 
 arrivals = _Arrivals()

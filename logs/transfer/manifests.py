@@ -63,6 +63,11 @@ class Blocks:
             self.lines.append(self.lines[-1])
         self._add(view)
 
+    def read(self, file: Path) -> None:
+        """Take in an exported file, uncompressed. Raises OSError, and ValueError where its gzip stream breaks off."""
+        for piece in _content(file):
+            self.update(piece)
+
     def _add(self, data: memoryview) -> None:
         self._sha256.update(data)
         self._length += len(data)
@@ -115,8 +120,7 @@ def manifest_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.manifest.json")
 
 
-def content(file: Path) -> Iterator[bytes]:
-    """Yield the uncompressed content of an exported file. Raises OSError, and ValueError for a broken gzip stream."""
+def _content(file: Path) -> Iterator[bytes]:
     with file.open("rb") as raw:
         is_gzipped = raw.peek(1)[:1] == b"\x1f"
     with gzip.open(file) if is_gzipped else file.open("rb") as stream:

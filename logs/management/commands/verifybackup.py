@@ -16,7 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand
-from logs.transfer.manifests import Blocks, Manifest, ManifestError, content, manifest_path
+from logs.transfer.manifests import Blocks, Manifest, ManifestError, manifest_path
 
 _MANAGE = Path(__file__).parents[3] / "manage.py"
 
@@ -88,8 +88,7 @@ class Command(MaintenanceCommand):
                     yield f"restored, it is {count_of(is_there, what)} instead of {expected:,}."
             if difference is None and list(restored.blocks) != list(manifest.blocks):
                 blocks = Blocks()
-                for piece in content(again):
-                    blocks.update(piece)
+                blocks.read(again)
                 yield f"restored, it says something else {_place(blocks, manifest)}."
 
     def _difference(self, file: Path, manifest: Manifest) -> str | None:
@@ -103,8 +102,7 @@ class Command(MaintenanceCommand):
             return None
         blocks = Blocks()
         try:
-            for piece in content(file):
-                blocks.update(piece)
+            blocks.read(file)
         except ValueError as error:
             return f"its gzip stream breaks off at line {blocks.lines[-1]:,}: {error}."
         if list(blocks.digests) == list(manifest.blocks):
