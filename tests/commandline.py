@@ -31,10 +31,10 @@ import sys
 import django
 django.setup()
 from logs.transfer import importing
-from logs.store import purge as purging
+from logs.store import deletion
 importing.CHUNK_BYTES = 20_000
-purging.BATCH_ACTIONS = 200
-purging._PAUSE_SECONDS = 0
+deletion.BATCH_ACTIONS = 200
+deletion._PAUSE_SECONDS = 0
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """

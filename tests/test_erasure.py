@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from logs.lib.times import parse_time
 from logs.models import Action, Log, RolledUpDay, Rollup
-from logs.store import purge as purging
+from logs.store import deletion, purge
 from logs.store.days import Days
 from logs.store.purge import PurgeCounts
 from logs.store.rollups import prepare
@@ -68,7 +68,7 @@ def test_a_deleted_log_goes_with_its_actions_and_nothing_else(eraser, two_users)
 def test_a_log_that_has_no_actions_is_deleted_too_and_no_other(eraser, two_users):
     log = Log.objects.get(user_id="private-ann", session_id="a1")
     Action.objects.filter(user_id="private-ann").delete()
-    assert purging.delete_log(log.user_id, log.id) == PurgeCounts(logs=1)
+    assert purge.delete_log(log.user_id, log.id) == PurgeCounts(logs=1)
     assert set(Log.objects.values_list("user_id", "session_id")) == {("private-ann", "a2"), ("bob", "a1")}
 
 
@@ -93,14 +93,14 @@ def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, pa
 
 @pytest.mark.parametrize("at_once", [1, 2, 5, 100])
 def test_everything_goes_in_transactions_of_any_size(monkeypatch, at_once):
-    monkeypatch.setattr(purging, "BATCH_ACTIONS", at_once)
+    monkeypatch.setattr(deletion, "BATCH_ACTIONS", at_once)
     store_logs(*(a_log(*[a_click()] * size, user="ann", session=f"s{size}") for size in (1, 4, 7)), a_log(user="bob"))
-    assert purging.erase_user("ann", "tester") == PurgeCounts(logs=3, actions=12)
+    assert purge.erase_user("ann", "tester") == PurgeCounts(logs=3, actions=12)
     assert (stored_logs(), stored_actions()) == (1, 3)
 
 
 def test_a_long_log_keeps_true_counts_while_it_goes(monkeypatch):
-    monkeypatch.setattr(purging, "BATCH_ACTIONS", 2)
+    monkeypatch.setattr(deletion, "BATCH_ACTIONS", 2)
     store_logs(
         a_log(
             a_click("2018-10-18T00:00:01-06:00"),
@@ -111,7 +111,7 @@ def test_a_long_log_keeps_true_counts_while_it_goes(monkeypatch):
         )
     )
     log = Log.objects.get()
-    batches = purging.purge(purging.Selection(users=[log.user_id]), "tester")
+    batches = purge.purge(purge.Selection(users=[log.user_id]), "tester")
     assert next(batches) == 2
     now = Log.objects.get()
     assert (now.click_count, now.view_count, now.navigate_count) == (2, 0, 1)
@@ -130,7 +130,7 @@ def test_what_is_counted_of_a_users_days_goes_at_once(two_users):
     day = Action.objects.first().time.date()
     prepare(Days(day, day))
     assert Rollup.objects.filter(label="private-ann").exists()
-    purging.erase_user("private-ann", "tester")
+    purge.erase_user("private-ann", "tester")
     assert not Rollup.objects.exists()
     assert not RolledUpDay.objects.exists()
     prepare(Days(day, day))
@@ -141,12 +141,12 @@ def test_the_rollups_of_other_days_stay():
     store_logs(a_log(a_click(TIME), user="ann"), a_log(a_click("2018-10-25T10:00:00-06:00"), user="bob"))
     days = Days(*(Action.objects.order_by("time").values_list("time__date", flat=True)))
     prepare(days)
-    purging.erase_user("ann", "tester")
+    purge.erase_user("ann", "tester")
     assert set(Rollup.objects.values_list("day", flat=True)) == {days.last}
 
 
 def test_erasing_nobody_is_no_error():
-    assert purging.erase_user("nobody", "tester") == PurgeCounts()
+    assert purge.erase_user("nobody", "tester") == PurgeCounts()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -155,7 +155,7 @@ def test_an_erasure_waits_for_a_count_for_insights_that_has_read_the_user_alread
 
     def erase() -> PurgeCounts:
         try:
-            return purging.erase_user("private-ann", "tester")
+            return purge.erase_user("private-ann", "tester")
         finally:
             connection.close()
 
@@ -175,6 +175,6 @@ def test_insights_show_nothing_of_a_user_from_the_moment_of_the_erasure_on(erase
     url = f"{reverse('admin:insights_data', args=['users'])}?from={day}&to={day}"
     assert "private-ann" in eraser.get(url).content.decode()
 
-    purging.erase_user("private-ann", "tester")
+    purge.erase_user("private-ann", "tester")
 
     assert "private-ann" not in eraser.get(url).content.decode()

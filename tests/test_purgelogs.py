@@ -16,7 +16,7 @@ from django.db import connection
 
 from logs.api.serializers import LogSerializer
 from logs.models import Action, IdempotencyKey, Log
-from logs.store import purge as purging
+from logs.store import deletion
 from logs.store.purge import Selection, purge
 from tests.builders import a_click, a_log, a_navigation, a_view, as_lines, many_logs, stored_actions, stored_logs
 
@@ -118,7 +118,7 @@ def test_counts_that_were_wrong_before_do_not_stop_a_purge(command):
 
 @pytest.mark.usefixtures("stored")
 def test_batches_end_anywhere_and_leave_counts_true(command, monkeypatch):
-    monkeypatch.setattr(purging, "BATCH_ACTIONS", 1)
+    monkeypatch.setattr(deletion, "BATCH_ACTIONS", 1)
     command("purgelogs", "--before", MIDDLE, "--yes")
     assert (stored_actions(), stored_logs()) == (3, 2)
     assert "Findings: 0" in command("verifylogs")
@@ -198,7 +198,7 @@ def test_erasure_takes_the_idempotency_keys_that_name_the_user_and_no_others(pos
 
 @pytest.mark.django_db(transaction=True)
 def test_writers_and_a_purge_neither_block_for_ever_nor_lose_anything(command, monkeypatch):
-    monkeypatch.setattr(purging, "BATCH_ACTIONS", 50)
+    monkeypatch.setattr(deletion, "BATCH_ACTIONS", 50)
     keys = [(f"user-{number % 5}", f"session-{number}") for number in range(20)]
     failures = []
 
