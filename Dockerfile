@@ -7,7 +7,6 @@ RUN python -m venv --without-pip .venv && \
 COPY manage.py ./
 COPY logs logs
 COPY logstore_project logstore_project
-COPY deploy/nightly deploy/nightly
 # The settings ask for a key, which this step does not use and which stays nowhere.
 RUN SECRET_KEY=unused .venv/bin/python manage.py collectstatic --no-input --verbosity 0 && \
     .venv/bin/python -m compileall -q manage.py logs logstore_project

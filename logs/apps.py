@@ -10,3 +10,4 @@ class LogsConfig(AppConfig):
 
     def ready(self) -> None:
         from logs.lib import checks  # noqa: F401  registers them
+        from logs.store import checks as store_checks  # noqa: F401

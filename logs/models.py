@@ -254,7 +254,7 @@ class IdempotencyKey(models.Model):
 
 
 class RolledUpDay(models.Model):
-    """A day (UTC) that has its rollups; any other is rolled up when Insights or the nightly command needs it."""
+    """A day (UTC) that has its rollups; any other is rolled up when Insights or the nightly work needs it."""
 
     day = models.DateField(primary_key=True)
 
@@ -303,6 +303,18 @@ class Rollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.day.isoformat()}"
+
+
+class Maintenance(models.Model):
+    """When the nightly work was last done, in one row."""
+
+    succeeded = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Done at {self.succeeded:%Y-%m-%d %H:%M} UTC"
 
 
 class ErasedUser(models.Model):

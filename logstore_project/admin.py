@@ -16,6 +16,7 @@ from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
@@ -25,6 +26,7 @@ from logs.access.addresses import client_address
 from logs.access.rates import seconds_to_wait
 from logs.api.exceptions import error_response
 from logs.lib.errors import ErrorCode
+from logs.store import maintenance
 
 _is_id = re.compile("[0-9]{1,18}").fullmatch
 
@@ -88,6 +90,9 @@ class LogStoreAdminSite(admin.AdminSite):
             if seconds:
                 return error_response(ErrorCode.THROTTLED, headers={"Retry-After": str(seconds)})
         return super().login(request, extra_context)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        return super().index(request, {"maintenance": maintenance.status(), **(extra_context or {})})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         apps = super().get_app_list(request, app_label)

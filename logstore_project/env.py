@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -49,6 +50,22 @@ def _parse_seconds(text: str, low: str, high: str) -> float:
     if duration is None or not parse_duration(low) <= duration <= parse_duration(high):
         raise ValidationError(f"must be a duration such as 30s, 5m or 1h, or a number of seconds, from {low} to {high}")
     return duration.total_seconds()
+
+
+def _parse_age(text: str) -> timedelta | None:
+    if not text:
+        return None
+    try:
+        age = parse_duration(text)
+    except ValueError:
+        age = timedelta(0)
+    if not age:
+        raise ValidationError("must be an age such as 12h, 90d or 4w, or empty to keep everything")
+    return age
+
+
+def _parse_count(text: str) -> int | None:
+    return _parse_whole(text, 1, 100_000) if text else None
 
 
 def _parse_hosts(text: str) -> list[str]:
@@ -131,7 +148,9 @@ def _parse_choice(text: str, choices: Sequence[str]) -> str:
 
 
 _PARSERS: dict[str, Callable[..., Any]] = {
+    "age": _parse_age,
     "choice": _parse_choice,
+    "count": _parse_count,
     "database": _parse_database,
     "flag": _parse_flag,
     "hosts": _parse_hosts,
@@ -178,6 +197,12 @@ RATE_READ: tuple[int, int] | None = _env.rate("LOGSTORE_RATE_READ", "")
 RATE_LOGIN: tuple[int, int] | None = _env.rate("LOGSTORE_RATE_LOGIN", "10/m")
 REDIS_URL: str = _env.redis("REDIS_URL", "")
 CORS_ORIGINS: list[str] = _env.origins("LOGSTORE_CORS_ORIGINS", "")
+
+# --- Every night -----------------------------------------------------------------------------------------------------
+
+RETENTION: timedelta | None = _env.age("LOGSTORE_RETENTION", "")
+BACKUP_DIR: str = _env.str("LOGSTORE_BACKUP_DIR", "")
+BACKUP_DAYS: int | None = _env.count("LOGSTORE_BACKUP_DAYS", "")
 
 # --- Behind a reverse proxy ------------------------------------------------------------------------------------------
 

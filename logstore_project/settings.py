@@ -22,6 +22,10 @@ LOGSTORE_AUTH = env.AUTH
 LOGSTORE_ANY_OFFSET = env.ANY_OFFSET
 LOGSTORE_MAX_BODY_BYTES = env.MAX_BODY_BYTES
 
+LOGSTORE_RETENTION = env.RETENTION
+LOGSTORE_BACKUP_DIR = env.BACKUP_DIR
+LOGSTORE_BACKUP_DAYS = env.BACKUP_DAYS
+
 # For every body but one of logs: Django takes 1,000 fields of a form, and hardly one of the admin's needs 1 KiB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # No form has a file: one that comes is read over, never written to disk.

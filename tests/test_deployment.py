@@ -21,7 +21,7 @@ BINARIES = Path(sys.executable).parent
 SECRETS = {"SECRET_KEY": "a-secret-of-the-tests", "POSTGRES_PASSWORD": "password"}
 # Those that each way to deploy sets by itself, or that are for development.
 NOT_HANDED_ON = {"DEBUG", "PORT", "DATABASE_URL", "LOGSTORE_SQLITE_TIMEOUT", "PROMETHEUS_MULTIPROC_DIR"}
-# Those of deploy/nightly.
+# Those of maintain alone.
 OF_THE_NIGHT = {"LOGSTORE_BACKUP_DIR", "LOGSTORE_BACKUP_DAYS", "LOGSTORE_RETENTION"}
 
 
@@ -117,13 +117,14 @@ def test_compose_says_which_secret_is_missing(compose, missing):
 
 
 def test_compose_hands_every_setting_of_the_store_on(compose):
-    given = dict.fromkeys(known_settings() - NOT_HANDED_ON, "given") | SECRETS
+    given = dict.fromkeys(known_settings() - NOT_HANDED_ON - OF_THE_NIGHT, "given") | SECRETS
     found = services(compose(**given))
     for name in ("migrate", "store", "nightly"):
         settings = found[name]["environment"]
         assert given.items() - settings.items() == {("POSTGRES_PASSWORD", "password")}
         assert settings["DATABASE_URL"] == "postgres://logstore:password@postgres/logstore"
-        assert settings.keys() - known_settings() - OF_THE_NIGHT == set()
+        assert settings.keys() <= known_settings()
+    assert found["nightly"]["environment"].keys() >= OF_THE_NIGHT
 
 
 def test_a_service_of_compose_has_no_right_that_it_does_not_need(compose):

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 
@@ -50,7 +50,7 @@ class IdempotencyToken:
         )
         if not is_new:
             return _count_of_same_body(known, self)
-        _forget_old_keys()
+        forget_old_keys()
         return None
 
 
@@ -92,8 +92,15 @@ def _count_of_same_body(known: IdempotencyKey, token: IdempotencyToken) -> int:
     return known.action_count
 
 
-def _forget_old_keys() -> None:
-    old = IdempotencyKey.objects.filter(created__lt=timezone.now() - REMEMBERED_FOR)
+def old_keys() -> QuerySet[IdempotencyKey]:
+    """Return the keys that may be forgotten."""
+    return IdempotencyKey.objects.filter(created__lt=timezone.now() - REMEMBERED_FOR)
+
+
+def forget_old_keys() -> int:
+    """Delete a few keys that are old enough, in the transaction that is open, and return how many they were."""
+    old = old_keys()
     # Skipping what another batch is forgetting: nobody waits for it.
     ids = old.select_for_update(skip_locked=True).values_list("id", flat=True)[:_FORGOTTEN_AT_ONCE]
-    IdempotencyKey.objects.filter(id__in=list(ids)).delete()
+    deleted, _ = IdempotencyKey.objects.filter(id__in=list(ids)).delete()
+    return deleted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+from django.db import Error
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
@@ -22,6 +23,7 @@ from logs.api.responses import logs_response, without_body
 from logs.api.schema.operations import describe_changes, describe_logs
 from logs.api.serializers import LogListSerializer, LogSerializer
 from logs.lib import metrics
+from logs.store import maintenance
 from logs.store.append import Receipt
 
 
@@ -93,5 +95,20 @@ class MetricsView(APIView):
     schema = None
 
     def get(self, request: Request) -> HttpResponse:
-        body, media_type = metrics.exposition(request.headers.get("Accept", ""))
+        body, media_type = metrics.exposition(request.headers.get("Accept", ""), _gauges())
         return HttpResponse(body, content_type=media_type)
+
+
+def _gauges() -> dict[str, tuple[str, float]]:
+    """Return what is read from the database; nothing while it is away."""
+    try:
+        status = maintenance.status()
+    except Error:
+        return {}
+    gauges = {"logstore_maintenance_overdue": ("1 when the nightly work is overdue.", float(status.is_overdue))}
+    if status.succeeded is not None:
+        gauges["logstore_maintenance_success_timestamp_seconds"] = (
+            "When the nightly work was last done, as a Unix time.",
+            status.succeeded.timestamp(),
+        )
+    return gauges

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from logs import __version__
 
@@ -31,9 +36,10 @@ Gauge("logstore_build_info", "1, for the version that runs.", ["version"], multi
 _names_an_odd_version = re.compile(r"version=(?![0-9]{1,4}(\.[0-9]{1,4}){0,3}\s*([,;]|$))").search
 
 
-def exposition(accept: str) -> tuple[bytes, str]:
-    """Return the metrics of all workers, and their media type.
+def exposition(accept: str, gauges: Mapping[str, tuple[str, float]]) -> tuple[bytes, str]:
+    """Return the metrics of all workers and some gauges of the store, and their media type.
 
+    gauges: what each is, and its value, by its name.
     accept: the request's Accept header; where it names a version that is none, the answer is Prometheus's plain text.
     """
     registry = REGISTRY
@@ -41,4 +47,15 @@ def exposition(accept: str) -> tuple[bytes, str]:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     encode, media_type = choose_encoder("" if _names_an_odd_version(accept) else accept)
-    return encode(registry), media_type
+    return encode(_Joined(registry, gauges)), media_type
+
+
+@dataclass(frozen=True)
+class _Joined(Collector):
+    registry: CollectorRegistry
+    gauges: Mapping[str, tuple[str, float]]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.registry.collect()
+        for name, (text, value) in self.gauges.items():
+            yield GaugeMetricFamily(name, text, value)

@@ -122,7 +122,9 @@ def _settle(cursor: CursorWrapper, deleted: Mapping[_LogKey, Counter[str]], note
     if not deleted:
         return total
     gone = _delete_if_empty(cursor, list(deleted))
-    left = [(*log, *map(types.__getitem__, ActionType.values)) for log, types in deleted.items() if log not in gone]
+    left: list[list[str | int]] = [
+        [*log, *(types[name] for name in ActionType.values)] for log, types in deleted.items() if log not in gone
+    ]
     if left:
         table, values = values_table(left)
         cursor.execute(_SUBTRACT.format(deleted=table), values)

@@ -42,10 +42,15 @@ class Command(MaintenanceCommand):
             help=f"how many days back, 1 to {_LONGEST:,} (default: {MAX_DAYS})",
         )
 
+        parser.add_argument("--dry-run", action="store_true", help="only say how many days would be rolled up")
+
     def handle(self, *args: Any, **options: Any) -> None:
         today = timezone.now().date()
         due = rollups.due_days(Days(today - timedelta(days=options["days"] - 1), today))
         older = [day for day in rollups.stale_days() if day not in set(due)]
+        if options["dry_run"]:
+            self.stdout.write(f"Would roll up: {count_of(len(due) + len(older), 'day')}.")
+            return
         with self.progress("prepareinsights", "days", len(due) + len(older)) as progress:
             for day in due:
                 rollups.roll_up(day)
