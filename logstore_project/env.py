@@ -116,6 +116,13 @@ def _parse_database(text: str) -> dict[str, Any]:
         raise ValidationError(f"can't be read: {str(error).rstrip('.')}") from None
 
 
+def _parse_replicas(text: str) -> list[dict[str, Any]]:
+    replicas = [_parse_database(url) for url in _parts(text)]
+    if any(replica["ENGINE"] == "django.db.backends.sqlite3" for replica in replicas):
+        raise ValidationError("must be URLs of PostgreSQL servers, comma-separated")
+    return replicas
+
+
 def _parse_secret(text: str) -> str:
     # One of this folder's own, which `make setup` makes.
     local = BASE_DIR / ".secret_key"
@@ -156,6 +163,7 @@ _PARSERS: dict[str, Callable[..., Any]] = {
     "hosts": _parse_hosts,
     "origins": _parse_origins,
     "rate": parse_rate,
+    "replicas": _parse_replicas,
     "redis": _parse_redis,
     "seconds": _parse_seconds,
     "secret": _parse_secret,
@@ -180,6 +188,8 @@ WEB_THREADS: int = _env.whole("WEB_THREADS", "8", low=1, high=1_000)
 # --- Database --------------------------------------------------------------------------------------------------------
 
 DATABASE: dict[str, Any] = _env.database("DATABASE_URL", "")
+DATABASE_REPLICAS: list[dict[str, Any]] = _env.replicas("DATABASE_REPLICA_URLS", "")
+REPLICA_MAX_LAG: float = _env.seconds("LOGSTORE_REPLICA_MAX_LAG", "5s", low="1s", high="1d")
 # 0 is no limit.
 STATEMENT_TIMEOUT: float = _env.seconds("LOGSTORE_STATEMENT_TIMEOUT", "30s", low="0s", high="1d")
 LOCK_TIMEOUT: float = _env.seconds("LOGSTORE_LOCK_TIMEOUT", "10s", low="0s", high="1d")
@@ -220,3 +230,5 @@ try:
 except EnvValidationError as _error:
     _messages = cast(Mapping[str, list[str]], _error.error_messages)
     raise ImproperlyConfigured("\n".join(f"{name}: {messages[0]}." for name, messages in _messages.items())) from None
+if DATABASE_REPLICAS and DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+    raise ImproperlyConfigured("DATABASE_REPLICA_URLS: SQLite has no replicas; DATABASE_URL must name PostgreSQL.")

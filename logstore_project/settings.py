@@ -68,26 +68,35 @@ CACHES = {
 
 # --- Database --------------------------------------------------------------------------------------------------------
 
-DATABASES = {"default": env.DATABASE}
-_database = DATABASES["default"]
-_options = _database.setdefault("OPTIONS", {})
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # https://www.sqlite.org/pragma.html; synchronous=FULL makes every commit durable in WAL mode, and an immediate
-    # transaction waits for the writer before it reads, so that it never fails half-way as locked.
-    _options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
-    _options.setdefault("transaction_mode", "IMMEDIATE")
-    _options.setdefault("timeout", env.SQLITE_TIMEOUT)
-    # A file, because an in-memory database that threads share neither waits nor has a WAL.
-    _database["TEST"] = {"NAME": env.BASE_DIR / "test.sqlite3"}
-else:
-    _database["ENGINE"] = "logstore_project.postgresql"
-    _options.setdefault("connect_timeout", 5)
-    # A host that falls silent is given up after half a minute; the kernel alone would wait for a quarter of an hour.
-    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
-    _options.setdefault("tcp_user_timeout", 30_000)
-    _options.setdefault("keepalives_idle", 15)
-    _options.setdefault("keepalives_interval", 5)
-    _options.setdefault("keepalives_count", 3)
+DATABASES = {
+    "default": env.DATABASE,
+    **{f"replica{number}": replica for number, replica in enumerate(env.DATABASE_REPLICAS, start=1)},
+}
+for _alias, _database in DATABASES.items():
+    _options = _database.setdefault("OPTIONS", {})
+    if _database["ENGINE"] == "django.db.backends.sqlite3":
+        # https://www.sqlite.org/pragma.html; synchronous=FULL makes every commit durable in WAL mode, and an immediate
+        # transaction waits for the writer before it reads, so that it never fails half-way as locked.
+        _options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+        _options.setdefault("transaction_mode", "IMMEDIATE")
+        _options.setdefault("timeout", env.SQLITE_TIMEOUT)
+        # A file, because an in-memory database that threads share neither waits nor has a WAL.
+        _database["TEST"] = {"NAME": env.BASE_DIR / "test.sqlite3"}
+    else:
+        _database["ENGINE"] = "logstore_project.postgresql"
+        _options.setdefault("connect_timeout", 5)
+        # A host that falls silent is given up after half a minute; the kernel alone would wait for a quarter of an
+        # hour. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+        _options.setdefault("tcp_user_timeout", 30_000)
+        _options.setdefault("keepalives_idle", 15)
+        _options.setdefault("keepalives_interval", 5)
+        _options.setdefault("keepalives_count", 3)
+        if _alias != "default":
+            _database["TEST"] = {"MIRROR": "default"}
+LOGSTORE_REPLICAS = [alias for alias in DATABASES if alias != "default"]
+LOGSTORE_REPLICA_MAX_LAG = env.REPLICA_MAX_LAG
+if LOGSTORE_REPLICAS:
+    DATABASE_ROUTERS = ["logs.lib.replicas.ReplicaRouter"]
 # How many requests of a process may wait for what is not stored yet: the other threads are for those that need not.
 LOGSTORE_MAX_WAITING = env.WEB_THREADS // 2
 # In seconds, and for the processes that serve requests; 0 is no limit.
@@ -229,7 +238,8 @@ CORS_ALLOWED_ORIGINS = [origin for origin in env.CORS_ORIGINS if origin != "*"]
 CORS_URLS_REGEX = r"^/logs/?$"
 CORS_ALLOW_METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = [
-    "accept", "authorization", "content-encoding", "content-type", "idempotency-key", "if-none-match", "x-request-id",
+    "accept", "authorization", "cache-control", "content-encoding", "content-type", "idempotency-key", "if-none-match",
+    "x-request-id",
 ]  # fmt: skip
 CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "X-Request-ID"]
 

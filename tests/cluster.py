@@ -74,9 +74,12 @@ def resize(disk: Path, megabytes: int) -> None:
 
 
 class Cluster:
-    """A PostgreSQL server of its own, its data in `directory`. Raises FileNotFoundError without PostgreSQL."""
+    """A PostgreSQL server of its own, its data in `directory`. Raises FileNotFoundError without PostgreSQL.
 
-    def __init__(self, directory: Path) -> None:
+    primary: the server whose streaming replica it is; None is none's.
+    """
+
+    def __init__(self, directory: Path, primary: Cluster | None = None) -> None:
         binaries = find_postgresql()
         if binaries is None:
             raise FileNotFoundError("initdb")
@@ -88,17 +91,30 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         if RUN_AS:
             shutil.chown(directory, "postgres", "postgres")
-        make: list[str | Path] = [self._binaries / "initdb", "-D", self._data, "-U", "store", "--no-sync"]
-        options = ["--auth=trust", "--encoding=UTF8", "--wal-segsize=1"]
-        subprocess.run([*make, *options], check=True, cwd="/", stdout=subprocess.DEVNULL, **RUN_AS)
+        make: list[str | Path]
+        if primary is None:
+            make = [self._binaries / "initdb", "-D", self._data, "-U", "store", "--no-sync"]
+            make += ["--auth=trust", "--encoding=UTF8", "--wal-segsize=1"]
+        else:
+            make = [self._binaries / "pg_basebackup", "-D", self._data, "-d", primary.url, "--no-sync"]
+            make += ["--write-recovery-conf", "--checkpoint=fast"]
+        subprocess.run(make, check=True, cwd="/", stdout=subprocess.DEVNULL, **RUN_AS)
 
-    def start(self) -> None:
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def start(self, **more: object) -> None:
+        """Start the server; more: settings of PostgreSQL's."""
         settings = {
             "port": self.port,
             "listen_addresses": f"127.0.0.1,{SEPARATE_HOST}",
             "unix_socket_directories": "",
             "max_wal_size": "16MB",
             "min_wal_size": "2MB",
+            # For a replica that was away for a moment.
+            "wal_keep_size": "64MB",
+            **more,
         }
         options: list[str | Path] = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:

@@ -18,6 +18,8 @@ from django.views import View
 from logs.admin.base import refuse
 from logs.admin.charts import CHARTS, Question
 from logs.admin.forms import InsightsForm
+from logs.api.responses import wants_current
+from logs.lib import replicas
 from logs.models import Action, ActionType
 from logs.store import rollups
 from logs.store.counts import LOOK_BACK
@@ -82,14 +84,22 @@ class InsightsDataView(_ForViewers, View):
         key = "insights:" + hashlib.sha256(repr((chart, question)).encode()).hexdigest()
         data = None if is_about_users else cache.get(key)
         if data is None:
-            if question.user_id is None:
+            data = replicas.read(lambda: _figures(chart, question), is_about_users or wants_current(request))
+            if data is None:
                 progress = rollups.prepare(_days_needed(chart, question), _SECONDS_OF_PREPARING)
                 if progress.done < progress.total:
                     return JsonResponse(asdict(progress), status=202)
-            data = asdict(CHARTS[chart](question))
+                data = asdict(CHARTS[chart](question))
             if not is_about_users:
                 cache.set(key, data, _CACHED_SECONDS)
         return JsonResponse(data, headers={"Cache-Control": "private, no-store"})
+
+
+def _figures(chart: str, question: Question) -> dict[str, Any] | None:
+    """Return a chart's data, None where days are to be rolled up before: that a replica can't."""
+    if question.user_id is None and rollups.due_days(_days_needed(chart, question)):
+        return None
+    return asdict(CHARTS[chart](question))
 
 
 def _question(form: InsightsForm, query: QueryDict) -> Question | None:

@@ -86,6 +86,15 @@ class SnapshotStream:
             yield from self._chunks
 
 
+def wants_current(request: HttpRequest | Request) -> bool:
+    """Return whether the caller must see all that is stored by now, its own writes among it.
+
+    https://www.rfc-editor.org/rfc/rfc9111#name-no-cache
+    """
+    directives = request.headers.get("Cache-Control", "").lower().split(",")
+    return "no-cache" in map(str.strip, directives)
+
+
 def without_body(response: HttpResponseBase) -> HttpResponseBase:
     """Return the answer to HEAD from that to GET."""
     if not isinstance(response, StreamingHttpResponse):

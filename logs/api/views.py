@@ -19,10 +19,10 @@ from logs.api.changes import ChangesQuery, render_changes
 from logs.api.parsers import JSONParser, NDJSONParser, PlainTextParser
 from logs.api.query import LogQuery
 from logs.api.renderers import JSONRenderer, NDJSONRenderer
-from logs.api.responses import logs_response, without_body
+from logs.api.responses import logs_response, wants_current, without_body
 from logs.api.schema.operations import describe_changes, describe_logs
 from logs.api.serializers import LogListSerializer, LogSerializer
-from logs.lib import metrics
+from logs.lib import metrics, replicas
 from logs.store import maintenance
 from logs.store.append import Receipt
 
@@ -55,7 +55,8 @@ class LogsView(APIView):
 
     def get(self, request: Request) -> HttpResponseBase:
         query = LogQuery(request.META.get("QUERY_STRING", ""))
-        return logs_response(request, query, cast(JSONRenderer, request.accepted_renderer))
+        renderer = cast(JSONRenderer, request.accepted_renderer)
+        return replicas.read(lambda: logs_response(request, query, renderer), wants_current(request))
 
     def head(self, request: Request) -> HttpResponseBase:
         return without_body(self.get(request))

@@ -26,6 +26,7 @@ REQUEST_SECONDS = Histogram(
 )
 ACTIONS_STORED = Counter("logstore_actions_stored", "Actions stored and acknowledged.")
 REFUSALS = Counter("logstore_refusals", "Requests answered with an error, by its code.", ["code"])
+READS = Counter("logstore_reads", "Reads that a database server answered, where there are replicas.", ["server"])
 DATABASE_ERRORS = Counter("logstore_database_errors", "Requests that a database error broke, by its type.", ["type"])
 # Not an Info, which several processes can't share.
 Gauge("logstore_build_info", "1, for the version that runs.", ["version"], multiprocess_mode="max").labels(

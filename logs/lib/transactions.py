@@ -20,6 +20,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from logs.lib.database import is_pooled, sqlstate
+from logs.lib.replicas import reading_connection
 
 MAX_ATTEMPTS = 5
 FIRST_DELAY_SECONDS = 0.02
@@ -34,22 +35,25 @@ _limited: WeakSet[Any] = WeakSet()
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """Run the queries of the block against one snapshot, without holding up any writer.
+    """Run the queries of the block against one snapshot of the database that is read from, without holding up a writer.
 
     https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ and
     https://www.sqlite.org/isolation.html. Within a transaction that is already open, that transaction's view holds.
     """
+    connection = reading_connection()
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "postgresql":
-        with transaction.atomic():
+        with transaction.atomic(using=connection.alias):
             with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; " + _snapshot_limits())
+                cursor.execute(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; " + _snapshot_limits(connection)
+                )
             try:
                 yield
             finally:
                 # There is nothing to commit; and Django gives a connection that broke up only when it rolls back.
-                transaction.set_rollback(True)
+                transaction.set_rollback(True, using=connection.alias)
     else:
         # Not atomic(): the connection's transactions are immediate, which would lock writers out.
         with connection.cursor() as cursor:
@@ -109,7 +113,7 @@ def limit_transaction() -> None:
             cursor.execute(_limits("SET LOCAL", settings.LOGSTORE_IDLE_TRANSACTION_TIMEOUT))
 
 
-def _snapshot_limits() -> str:
+def _snapshot_limits(connection: BaseDatabaseWrapper) -> str:
     if connection.connection not in _limited:
         return ""
     # It may be idle for as long as a slow client takes for what it was sent: the server gives up one that stalls.

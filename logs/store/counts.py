@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.models import BigIntegerField, F, Func
 from django.db.models.sql.compiler import SQLCompiler
 
+from logs.lib.replicas import reading_connection
 from logs.models import ActionType, RollupKind
 from logs.store.days import Days
 from logs.store.rows import ActivityRow, CellRow, Clicks, FlowRow, NameRow
@@ -46,7 +48,7 @@ def active_users(days: Days, types: Sequence[str]) -> int:
     """Count the users with an action of one of the types."""
     rows, parameters = _rows(RollupKind.USERS, days, None)
     where, names = _Types("other", types).where()
-    with _quick_plans(), connection.cursor() as cursor:
+    with _quick_plans() as cursor:
         cursor.execute(f"SELECT COUNT(DISTINCT label) FROM ({rows}) AS counts {where}", [*parameters, *names])
         return int(cursor.fetchone()[0])
 
@@ -83,7 +85,7 @@ def clicks(days: Days, user_id: str | None, page: str | None, max_pages: int, ma
     """
     rows, parameters = _rows(RollupKind.CLICKS, days, user_id)
     where = "" if page is None else "WHERE label = %s"
-    with _quick_plans(), connection.cursor() as cursor:
+    with _quick_plans() as cursor:
         cursor.execute(
             f"""
             WITH counts AS MATERIALIZED (
@@ -109,7 +111,7 @@ def clicks(days: Days, user_id: str | None, page: str | None, max_pages: int, ma
 
 def write_rollups(day: date) -> None:
     """Count the actions of a day and store that as its rollups, of which there must be none yet."""
-    with _quick_plans(), connection.cursor() as cursor:
+    with _quick_plans() as cursor:
         for kind in RollupKind:
             sql, parameters = _select(kind, Days(day, day), None)
             cursor.execute(
@@ -167,7 +169,7 @@ def _counted(
     where, names = types.where() if types else ("", [])
     group = ", ".join(columns)
     ending = "" if limit is None else f"ORDER BY total DESC, {group} LIMIT {limit:d}"
-    with _quick_plans(), connection.cursor() as cursor:
+    with _quick_plans() as cursor:
         cursor.execute(
             f"SELECT {group}, SUM(count) AS total FROM ({rows}) AS counts {where} GROUP BY {group} {ending}",
             [*parameters, *names],
@@ -177,15 +179,17 @@ def _counted(
 
 
 @contextmanager
-def _quick_plans() -> Iterator[None]:
-    """Keep PostgreSQL from compiling a query for longer than it takes to run."""
+def _quick_plans() -> Iterator[CursorWrapper]:
+    """Yield a cursor for whose queries PostgreSQL does not compile longer than they run."""
+    connection = reading_connection()
     if connection.vendor != "postgresql":
-        yield
+        with connection.cursor() as cursor:
+            yield cursor
         return
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        yield
+        yield cursor
 
 
 def _as_date(value: date | str) -> date:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from logs.lib.replicas import reading_connection
 from logs.models import ActionQuerySet, Log
 
 ROWS_AT_ONCE = 2000
@@ -105,6 +106,6 @@ def fetch(build: Callable[[], QuerySet[Any, Row]], shape: Hashable, parameters: 
             # The ORM puts them in another order, say since an upgrade: it is asked each time.
             return list(rows)
         _sql_by_shape[shape] = sql
-    with connection.cursor() as cursor:
+    with reading_connection().cursor() as cursor:
         cursor.execute(sql, parameters)
         return cast(list[Row], cursor.fetchall())

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 
 from logs.api.renderers import ARRAY, CHUNK_CHARACTERS, LINES, render
 from logs.api.responses import SnapshotStream
-from logs.lib import jsontext, times
+from logs.lib import jsontext, replicas, times
 from logs.models import AccessKind, Action, ActionQuerySet, ActionRecord, ActionType
 from logs.store import access_records
 from logs.store.read import ROWS_AT_ONCE
@@ -106,12 +106,16 @@ class RecordedExport:
         advance: called with how many more actions were taken out, now and then and at the end.
         Raises django.db.Error when the database is away: nothing is written before the first rows are read.
         """
-        self.logs = self.actions = 0
         self._is_noted = False
         self._advance = advance
         self._record = access_records.note(AccessKind.EXPORT, by, selection, user_id)
-        self._stream = SnapshotStream()
-        self._stream.start(file_format.select(actions), lambda rows: file_format.render(self._counted(rows)))
+        self._stream = replicas.read(lambda: self._begin(actions, file_format))
+
+    def _begin(self, actions: ActionQuerySet, file_format: FileFormat) -> SnapshotStream:
+        self.logs = self.actions = 0
+        stream = SnapshotStream()
+        stream.start(file_format.select(actions), lambda rows: file_format.render(self._counted(rows)))
+        return stream
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._stream
