@@ -2,6 +2,7 @@
 --   -- post RUN LOGS ACTIONS [KEY]    POSTs of new logs, so many in each and so many actions in each of those;
 --                                     RUN makes their sessions differ from another run's
 --   -- get USER...                    GETs of these users in turn
+--   -- page PATH [COOKIE]             GETs of one path
 -- At the end it prints its figures as a line of JSON: times in microseconds.
 
 local templates = {
@@ -46,9 +47,18 @@ local function post(run, logs, actions, key)
   end
 end
 
+local function page(path, cookie)
+  local text = wrk.format("GET", path, cookie and { ["Cookie"] = cookie })
+  return function()
+    return text
+  end
+end
+
 function init(args)
   if args[1] == "get" then
     request = get({ select(2, unpack(args)) })
+  elseif args[1] == "page" then
+    request = page(args[2], args[3])
   else
     request = post(args[2], tonumber(args[3]), tonumber(args[4]), args[5])
   end

@@ -110,7 +110,7 @@ def watch_database(database: str) -> Iterator[dict[int, float]]:
     another machine.
     """
     used: dict[int, float] = {}
-    if not _is_here(database):
+    if not is_here(database):
         yield used
         return
     done = threading.Event()
@@ -200,10 +200,11 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> str:
 
 def _backends(database: str | None) -> list[int]:
     """Ids of PostgreSQL's processes for a database, if they are on this machine."""
-    return [pid for (pid,) in query(database, _BACKENDS)] if database and _is_here(database) else []
+    return [pid for (pid,) in query(database, _BACKENDS)] if database and is_here(database) else []
 
 
-def _is_here(database: str) -> bool:
+def is_here(database: str) -> bool:
+    """Return whether a database, named by its URL, is on this machine."""
     return urlsplit(database).hostname in (None, "localhost", "127.0.0.1", "::1")
 
 
