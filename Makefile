@@ -31,7 +31,7 @@ run: setup
 	exec $(BIN)/gunicorn --config python:logstore_project.gunicorn_conf logstore_project.wsgi
 
 test: setup
-	@exec $(BIN)/pytest $(PARALLEL) $(ARGS)
+	@[ -z "$$CITUS_URL" ] || export DATABASE_URL="$$CITUS_URL"; exec $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 fuzz: setup
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from tests import citus
 from tests.server import database_url
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,15 +172,22 @@ def new_database(folder: Path, name: str) -> Iterator[str]:
     full_name = f"{connection.settings_dict['NAME']}_{name}"
     drop = f'DROP DATABASE IF EXISTS "{full_name}" WITH (FORCE)'
     administer(drop, f'CREATE DATABASE "{full_name}"')
+    if citus.URL:
+        citus.make_cluster(full_name)
     yield database_url(full_name)
     administer(drop)
+    if citus.URL:
+        citus.drop_namesakes(full_name)
 
 
 @contextmanager
 def migrated_database(folder: Path) -> Iterator[str]:
     """Make a database with tables, of the kind that the tests run on, and yield its URL."""
     with new_database(folder, "commands") as url:
-        CommandLine(url).succeed("migrate", "--verbosity", "0")
+        line = CommandLine(url)
+        line.succeed("migrate", "--verbosity", "0")
+        if citus.URL:
+            line.succeed("distribute", "--shards", citus.SHARDS)
         yield url
 
 

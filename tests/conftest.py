@@ -16,7 +16,9 @@ from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from pytest_django import DjangoDbBlocker
 
+from tests import citus
 from tests.builders import a_staff_user
 from tests.commandline import CommandLine, empty_database, migrated_database
 
@@ -30,6 +32,10 @@ hypothesis_settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.load_profile("suite")
+
+if citus.URL and os.environ.get("DATABASE_URL") != citus.URL:
+    # Django has read its settings before this file.
+    pytest.exit("With CITUS_URL, DATABASE_URL must say the same: `make test` sees to that.", returncode=4)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +58,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "DATABASE_URL= make test" if connection.vendor == "postgresql" else "DATABASE_URL=postgres://… make test"
         )
         terminalreporter.line(f"What belongs to the other database runs with {other}.")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The tests' database, distributed where they run on a cluster."""
+    if not citus.URL:
+        yield
+        return
+    name = connection.settings_dict["NAME"]
+    with django_db_blocker.unblock():
+        citus.make_cluster(name)
+        call_command("distribute", "--shards", citus.SHARDS, stdout=io.StringIO())
+    yield
+    citus.drop_namesakes(name)
 
 
 @pytest.fixture(autouse=True)
