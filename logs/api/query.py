@@ -10,7 +10,7 @@ from logs.api.filters import ActionFilter
 from logs.api.pagination import Cursor, Order
 from logs.api.parameters import Parameters, whole_number
 from logs.lib.errors import ErrorCode
-from logs.lib.limits import MAX_PAGE_LOGS
+from logs.lib.limits import MAX_ID_LENGTH, MAX_PAGE_LOGS
 from logs.models import Action, ActionQuerySet, Log, WireRecord
 from logs.store.read import IdRange, LogPage, fetch, find_page
 
@@ -54,6 +54,8 @@ class LogQuery:
         """Return all matching actions in the order of the answer; None if they are more than `most`, or a page."""
         if self.limit is not None or self._rest != IdRange():
             return None
+        if self.user_id and len(self.user_id) > MAX_ID_LENGTH:
+            return []
         chosen = {name: value for name, value in self._chosen.items() if value}
         parameters = [item for value in chosen.values() for item in (value if isinstance(value, list) else [value])]
         shape = (self.order, most, len(parameters), *chosen)

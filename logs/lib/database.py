@@ -29,18 +29,6 @@ def is_made() -> bool:
     return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).exists()
 
 
-def is_cluster() -> bool:
-    """Return whether Citus is there, which spreads tables over several servers.
-
-    Raises django.db.Error when the database is away.
-    """
-    if connection.vendor != "postgresql":
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL")
-        return bool(cursor.fetchone()[0])
-
-
 def encoding() -> str:
     """Return the name of the encoding that the database keeps text in.
 

@@ -10,15 +10,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from logs.lib.database import is_cluster, values_table
+from logs.lib.database import values_table
+from logs.lib.transactions import retried
 from logs.models import ACTION_COUNT, Action, ActionType, Log
 from logs.store import rollups
+from logs.store.distribution import is_distributed
 
 BATCH_ACTIONS = 5000
 _BATCH_LOGS = 500
@@ -28,6 +31,7 @@ _BATCH_LOGS = 500
 _PAUSE_SECONDS = 0.15
 
 _LogKey = tuple[str, int]
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 class Note(Protocol):
@@ -42,7 +46,7 @@ def delete_whole_logs(before: datetime) -> Iterator[int]:
     Six times as fast as delete_actions, and nearly all of what is old. Left to that are logs that last longer than a
     day, logs of more actions than a batch has, and on SQLite and on a cluster all.
     """
-    if connection.vendor != "postgresql" or is_cluster():
+    if connection.vendor != "postgresql" or is_distributed():
         return
     chosen = (
         Log.objects.annotate(size=ACTION_COUNT)
@@ -85,17 +89,10 @@ def delete_actions(chosen: QuerySet[Action], order: str, note: Note | None = Non
         if not batch:
             return
         last = batch[-1][-1]
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            rollups.forget(row[3] for row in batch)
-            _lock_logs(cursor, (row[:2] for row in batch))
-            # Only now is it certain that no writer is at work on these logs.
-            table, values = values_table([(user_id, action_id) for user_id, _, action_id, *_ in batch])
-            cursor.execute(_DELETE_ACTIONS.format(actions=table), values)
-            deleted: defaultdict[_LogKey, Counter[str]] = defaultdict(Counter)
-            for user_id, log_id, action_type in cursor.fetchall():
-                deleted[user_id, log_id][action_type] += 1
-            count = _settle(cursor, deleted, note)
-        yield count
+        # On a cluster those of one user lie on one machine: a transaction over several of them would wait for writers
+        # on one and have others wait on another.
+        groups = _by_user(batch) if is_distributed() else [batch]
+        yield sum(retried(partial(_delete_batch, group, note)) for group in groups)
         if connection.vendor == "sqlite":
             time.sleep(_PAUSE_SECONDS)
 
@@ -106,11 +103,36 @@ def delete_logs_without_actions(chosen: QuerySet[Log], note: Note | None = None)
     logs = list(chosen.filter(~Exists(own)).values_list("user_id", "id"))
     for start in range(0, len(logs), BATCH_ACTIONS):
         batch = logs[start : start + BATCH_ACTIONS]
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            _lock_logs(cursor, batch)
-            gone = _delete_if_empty(cursor, batch)
-            if note is not None:
-                note({"log_count": len(gone)})
+        for group in _by_user(batch) if is_distributed() else [batch]:
+            retried(partial(_delete_batch_if_empty, group, note))
+
+
+def _by_user(rows: Iterable[Row]) -> Iterable[list[Row]]:
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[0]].append(row)
+    return groups.values()
+
+
+def _delete_batch_if_empty(batch: Sequence[_LogKey], note: Note | None) -> None:
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        _lock_logs(cursor, batch)
+        gone = _delete_if_empty(cursor, batch)
+        if note is not None:
+            note({"log_count": len(gone)})
+
+
+def _delete_batch(batch: Sequence[tuple[str, int, int, datetime, Any]], note: Note | None) -> int:
+    """Delete actions, given as (user_id, log_id, id, time, …), in one transaction."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        rollups.forget(row[3] for row in batch)
+        _lock_logs(cursor, (row[:2] for row in batch))
+        # Only now is it certain that no writer is at work on these logs.
+        _execute_on(cursor, _DELETE_ACTIONS, [(user_id, action_id) for user_id, _, action_id, *_ in batch])
+        deleted: defaultdict[_LogKey, Counter[str]] = defaultdict(Counter)
+        for user_id, log_id, action_type in cursor.fetchall():
+            deleted[user_id, log_id][action_type] += 1
+        return _settle(cursor, deleted, note)
 
 
 def _settle(cursor: CursorWrapper, deleted: Mapping[_LogKey, Counter[str]], note: Note | None) -> int:
@@ -127,7 +149,8 @@ def _settle(cursor: CursorWrapper, deleted: Mapping[_LogKey, Counter[str]], note
     ]
     if left:
         table, values = values_table(left)
-        cursor.execute(_SUBTRACT.format(deleted=table), values)
+        users = list({log[0] for log in left})
+        cursor.execute(_SUBTRACT.format(deleted=table, users=", ".join(["%s"] * len(users))), [*values, *users])
     if note is not None:
         note({"log_count": len(gone), "action_count": total})
     return total
@@ -135,13 +158,20 @@ def _settle(cursor: CursorWrapper, deleted: Mapping[_LogKey, Counter[str]], note
 
 def _delete_if_empty(cursor: CursorWrapper, logs: Sequence[_LogKey]) -> set[_LogKey]:
     """Delete those of some logs that have no actions, and return them."""
-    if connection.vendor == "postgresql":
-        # Not by a table of values, of which the planner expects so many that it reads all logs.
-        cursor.execute(_DELETE_LOGS.format(chosen="id = ANY(%s)"), [[log_id for _, log_id in logs]])
-    else:
-        table, values = values_table(logs)
-        cursor.execute(_DELETE_LOGS.format(chosen=f"(user_id, id) IN (SELECT * FROM ({table}))"), values)
+    _execute_on(cursor, _DELETE_LOGS, logs)
     return set(cursor.fetchall())
+
+
+def _execute_on(cursor: CursorWrapper, statement: str, rows: Sequence[tuple[str, int]]) -> None:
+    """Execute a statement on rows by their (user_id, id)."""
+    if connection.vendor == "postgresql":
+        # Not by a table of values, of which the planner expects so many that it reads all logs; and Citus sees by the
+        # users to which machine it must go.
+        chosen = statement.format(chosen="user_id = ANY(%s) AND id = ANY(%s)")
+        cursor.execute(chosen, [list({user_id for user_id, _ in rows}), [row_id for _, row_id in rows]])
+    else:
+        table, values = values_table(rows)
+        cursor.execute(statement.format(chosen=f"(user_id, id) IN (SELECT * FROM ({table}))"), values)
 
 
 def _lock_logs(cursor: CursorWrapper, logs: Iterable[_LogKey]) -> None:
@@ -168,10 +198,7 @@ _DELETE_ACTIONS_OF_LOGS = """
     WHERE (logs_action.user_id, logs_action.log_id) = (gone.user_id, gone.id)
 """
 _LOCK_LOGS = "SELECT 1 FROM logs_log WHERE user_id = %s AND id = ANY(%s) ORDER BY session_id FOR UPDATE"
-_DELETE_ACTIONS = """
-    WITH chosen (user_id, id) AS ({actions})
-    DELETE FROM logs_action WHERE (user_id, id) IN (SELECT user_id, id FROM chosen) RETURNING user_id, log_id, type
-"""
+_DELETE_ACTIONS = "DELETE FROM logs_action WHERE {chosen} RETURNING user_id, log_id, type"
 _OF_LOG = "FROM logs_action WHERE (logs_action.user_id, logs_action.log_id) = (logs_log.user_id, logs_log.id)"
 _DELETE_LOGS = f"""
     DELETE FROM logs_log WHERE {{chosen}} AND NOT EXISTS (SELECT 1 {_OF_LOG}) RETURNING user_id, id
@@ -190,5 +217,5 @@ _SUBTRACT = f"""
         last_time = (SELECT max(time) {_OF_LOG}),
         {_COUNTERS}
     FROM deleted
-    WHERE (logs_log.user_id, logs_log.id) = (deleted.user_id, deleted.id)
+    WHERE (logs_log.user_id, logs_log.id) = (deleted.user_id, deleted.id) AND logs_log.user_id IN ({{users}})
 """

@@ -119,9 +119,10 @@ def nodes() -> list[Node]:
 
 
 def size_on_disk() -> int:
-    """Return the bytes that logs and actions take on all workers with their indexes."""
+    """Return the bytes that logs and actions take on all workers with their indexes; of one that is away, none."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(citus_total_relation_size(name::regclass)) FROM unnest(%s) AS name", [_TABLES])
+        # Not citus_total_relation_size(), which no transaction that has written may call.
+        cursor.execute(_SIZE, [_TABLES])
         [(size,)] = cursor.fetchall()
         return int(size)
 
@@ -191,6 +192,10 @@ def _rows(sql: str, names: Sequence[str] | None = None) -> list[tuple[Any, ...]]
         return rows
 
 
+_SIZE = """
+    SELECT COALESCE(sum(result::bigint) FILTER (WHERE success), 0)
+    FROM unnest(%s) AS name, run_command_on_shards(name::regclass, $$SELECT pg_total_relation_size('%%s')$$)
+"""
 _OWNERS = """
     SELECT relname, relowner::regrole::text FROM pg_class
     WHERE oid = ANY(%s::regclass[]) AND NOT pg_has_role(relowner, 'USAGE')

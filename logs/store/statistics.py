@@ -17,11 +17,12 @@ from datetime import UTC, date, datetime, time
 from itertools import islice
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Max, Min, QuerySet, Sum
 
 from logs.lib.transactions import snapshot
 from logs.models import ACTION_COUNT, Action, ActionType, Log
+from logs.store.distribution import is_distributed, size_on_disk
 
 MAX_EXACT_LOGS = 1_000_000
 # Of all the days that are shown, newest first.
@@ -139,8 +140,24 @@ def _planned_rows(rows: QuerySet[Any]) -> int | None:
     """Return how many rows PostgreSQL's planner expects, without reading them; None on SQLite, which can't say."""
     if connection.vendor != "postgresql":
         return None
+    if is_distributed():
+        # The coordinator's own plan knows nothing of the shards, so the plan of each is asked for.
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL citus.explain_all_tasks = on")
+            [explained] = json.loads(rows.explain(format="json"))
+        return sum(int(plan[0]["Plan"]["Plan Rows"]) for plan in _remote_plans(explained))
     [explained] = json.loads(rows.explain(format="json"))
     return int(explained["Plan"]["Plan Rows"])
+
+
+def _remote_plans(explained: Any) -> Iterator[Any]:
+    """Yield the plan of each shard, wherever Citus put it."""
+    if isinstance(explained, dict):
+        for name, inner in explained.items():
+            yield from inner if name == "Remote Plan" else _remote_plans(inner)
+    elif isinstance(explained, list):
+        for inner in explained:
+            yield from _remote_plans(inner)
 
 
 def _random_logs() -> QuerySet[Log]:
@@ -152,6 +169,8 @@ def _random_logs() -> QuerySet[Log]:
 
 def _size_on_disk() -> int:
     with connection.cursor() as cursor:
+        if is_distributed():
+            return size_on_disk()
         if connection.vendor == "postgresql":
             cursor.execute(
                 "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest(%s) AS name",
