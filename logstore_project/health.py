@@ -15,6 +15,7 @@ from django.urls import path
 from logs.api.exceptions import answer_exception, error_response
 from logs.lib.database import NOT_MIGRATED, explain
 from logs.lib.errors import ErrorCode
+from logs.store import distribution
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -29,9 +30,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
         return refusal
     try:
         missing = _missing_migrations()
+        nodes = [] if missing else distribution.nodes()
     except Error as error:
         return answer_exception(error) or error_response(ErrorCode.STORE_UNAVAILABLE)
-    return error_response(ErrorCode.STORE_UNAVAILABLE, NOT_MIGRATED) if missing else JsonResponse({"status": "ok"})
+    if missing:
+        return error_response(ErrorCode.STORE_UNAVAILABLE, NOT_MIGRATED)
+    # What they hold is answered 503 by itself: to take the store away from its callers would take the rest away, too.
+    away = [node.name for node in nodes if node.is_away]
+    return JsonResponse({"status": "ok", "workersAway": away} if away else {"status": "ok"})
 
 
 _VIEWS = {"healthz": healthz, "readyz": readyz}

@@ -16,6 +16,7 @@ from logs.store import changes as feed
 from logs.store import purge
 from logs.store.arrivals import arrivals
 from tests.builders import a_click, a_key, a_log, a_navigation, a_view, places, refusal, store_logs
+from tests.citus import skip_on_citus
 
 pytestmark = pytest.mark.django_db
 
@@ -231,6 +232,7 @@ def test_a_cursor_of_a_page_of_logs_is_refused(client, post):
 
 
 def test_a_cursor_from_before_a_backup_was_restored_is_refused(client, follow, post):
+    skip_on_citus("sets a sequence back by itself")
     post([a_log()])
     cursor = follow()["cursor"]
     Action.objects.all().delete()

@@ -22,7 +22,7 @@ from django.db.models import Max, Min, QuerySet, Sum
 
 from logs.lib.transactions import snapshot
 from logs.models import ACTION_COUNT, Action, ActionType, Log
-from logs.store.distribution import is_distributed, size_on_disk
+from logs.store.distribution import Node, is_distributed, nodes, size_on_disk
 
 MAX_EXACT_LOGS = 1_000_000
 # Of all the days that are shown, newest first.
@@ -47,6 +47,7 @@ class Statistics:
 
     by_day: days of UTC, newest first, only those with actions.
     size: bytes on disk of logs and actions with their indexes, on SQLite of the whole database.
+    workers: those of the cluster that the store is spread over, if it is.
     """
 
     logs: Metric
@@ -58,6 +59,7 @@ class Statistics:
     first_time: datetime | None
     last_time: datetime | None
     size: int
+    workers: list[Node]
 
 
 def collect(days: int, top: int) -> Statistics:
@@ -83,6 +85,7 @@ def collect(days: int, top: int) -> Statistics:
             first_time=span["first"],
             last_time=span["last"],
             size=_size_on_disk(),
+            workers=nodes(),
         )
 
 

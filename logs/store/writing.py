@@ -13,6 +13,7 @@ from django.db import connection
 from logs.lib.database import execute_prepared
 from logs.models import ActionType
 from logs.store import erasures, rollups
+from logs.store.distribution import is_distributed
 from logs.store.rows import ActionRow
 
 LogKey: TypeAlias = tuple[str, str]
@@ -30,8 +31,11 @@ _ACTION_COLUMNS = "user_id, log_id, time, type, properties"
 
 
 def fits_one_statement(action_count: int) -> bool:
-    """Return whether so many actions can be written by write_at_once()."""
-    return connection.vendor == "postgresql" and action_count <= MAX_ACTIONS_IN_STATEMENT
+    """Return whether so many actions can be written by write_at_once().
+
+    On a cluster none: the statement's steps hand each other rows by way of every worker, also one that is away.
+    """
+    return connection.vendor == "postgresql" and action_count <= MAX_ACTIONS_IN_STATEMENT and not is_distributed()
 
 
 def write_at_once(actions: ActionsByLog) -> None:
@@ -97,7 +101,16 @@ def _upsert_logs(actions: ActionsByLog) -> dict[LogKey, int]:
     rows = [_log_columns(log) for log in actions.items()]
     users = _users(actions)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+        if is_distributed():
+            # Plain rows, each of which goes to the one machine of its user.
+            erasures.enter_gate()
+            erasures.require_none_erased(users)
+            cursor.execute("SELECT nextval('logs_log_id_seq') FROM generate_series(1, %s)", [len(rows)])
+            dealt = [[log_id, 1, *row] for (log_id,), row in zip(cursor.fetchall(), rows, strict=True)]
+            places = f"({', '.join(['%s'] * len(dealt[0]))})"
+            statement = _UPSERT_VALUES.format(rows=", ".join([places] * len(dealt)))
+            cursor.execute(statement, [value for row in dealt for value in row])
+        elif connection.vendor == "postgresql":
             columns = [text_array(column) for column in zip(*rows, strict=True)]
             parameters = [*columns, plain_array(erasures.digests(users))]
             cursor.execute(_UPSERT_POSTGRESQL, parameters)
@@ -196,6 +209,10 @@ _UPSERT = f"""
     {_ON_CONFLICT.format(least="LEAST", greatest="GREATEST")}
 """
 _UPSERT_POSTGRESQL = f"{erasures.GATE}; WITH {_INCOMING} {_UPSERT}"
+_UPSERT_VALUES = f"""
+    INSERT INTO logs_log (id, version, {_LOG_COLUMNS}) VALUES {{rows}}
+    {_ON_CONFLICT.format(least="LEAST", greatest="GREATEST")}
+"""
 _WRITE_AT_ONCE = f"""
     WITH {_INCOMING},
     logs AS ({_UPSERT}),

@@ -9,7 +9,9 @@ from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
 
 from logs.lib import times
+from logs.lib.text import count_of
 from logs.management.base import MaintenanceCommand, count_argument
+from logs.store.distribution import Node
 from logs.store.statistics import Metric, Statistics, collect
 
 _HELP = """\
@@ -60,6 +62,7 @@ def _as_json(statistics: Statistics) -> str:
             "firstTime": statistics.first_time and times.format_time(statistics.first_time),
             "lastTime": statistics.last_time and times.format_time(statistics.last_time),
             "bytesOnDisk": statistics.size,
+            **({"workers": list(map(_worker, statistics.workers))} if statistics.workers else {}),
         },
         ensure_ascii=False,
     )
@@ -67,6 +70,10 @@ def _as_json(statistics: Statistics) -> str:
 
 def _metric(metric: Metric) -> dict[str, int | bool]:
     return {"count": metric.value, "estimated": metric.is_estimate}
+
+
+def _worker(worker: Node) -> dict[str, str | int | bool]:
+    return {"name": worker.name, "isAway": worker.is_away, "shards": worker.shards, "bytesOnDisk": worker.size}
 
 
 def _as_text(statistics: Statistics) -> str:
@@ -77,6 +84,9 @@ def _as_text(statistics: Statistics) -> str:
         *((f"  {name}", metric) for name, metric in statistics.by_type.items()),
         ("Size on disk", filesizeformat(statistics.size).replace("\xa0", " ")),
     ]
+    for worker in statistics.workers:
+        state = "away" if worker.is_away else filesizeformat(worker.size).replace("\xa0", " ")
+        rows.append((f"Worker {worker.name}", f"{state}, {count_of(worker.shards, 'shard')}"))
     if statistics.first_time and statistics.last_time:
         rows += [
             ("First action", times.format_time(statistics.first_time)),
