@@ -139,10 +139,9 @@ class Cluster:
         """End every process of the server at once, as a power cut does."""
         if self._process is None:
             return
-        pid = self._process.pid
         # So that it has no new children, each of which is in a process group of its own.
-        os.kill(pid, signal.SIGSTOP)
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        os.kill(self._process.pid, signal.SIGSTOP)
+        pid, *children = self.processes()
         for process in (pid, *children):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -150,6 +149,14 @@ class Cluster:
         # They hold the memory that a new server asks for.
         while not all(_has_ended(child) for child in children):
             time.sleep(0.02)
+
+    def processes(self) -> list[int]:
+        """The ids of the server's processes, the first one's first; none while it does not run."""
+        if self._process is None:
+            return []
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
 
     def stop(self) -> None:
         if self._process is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.db import IntegrityError, OperationalError, connection
+from django.db import IntegrityError, InternalError, OperationalError, connection
 from django.db.backends.signals import connection_created
 
 from logs.api.idempotency import IdempotencyToken
@@ -134,8 +134,10 @@ def test_logs_of_a_group_are_in_the_order_of_arrival(gate, arrive):
     assert list(Log.objects.order_by("id").values_list("user_id", flat=True)) == ["first", "c", "shared", "a", "b"]
 
 
+# Citus does not hand on what kind of error it was that a COPY met on a worker.
+REFUSED = (IntegrityError, InternalError)
 BAD_ROWS = {
-    "refused by a constraint": (a_row("bad", '{"viewedId":7}'), IntegrityError),
+    "refused by a constraint": (a_row("bad", '{"viewedId":7}'), REFUSED),
     "no row at all": (a_row("bad", at="yesterday"), (AttributeError, TypeError)),
 }
 
@@ -199,7 +201,7 @@ def test_a_key_that_comes_with_another_body_in_a_group_is_refused_alone(gate, ar
 def test_a_key_of_a_batch_that_cannot_be_written_is_not_remembered(gate, arrive):
     futures = [arrive(a_row("bad", '{"viewedId":7}'), token=a_token()), arrive(a_row())]
     gate.open()
-    assert isinstance(outcome(futures[0]), IntegrityError)
+    assert isinstance(outcome(futures[0]), REFUSED)
     assert outcome(futures[1]) == ONE_STORED
     assert append([a_row("bad")], a_token()) == ONE_STORED
 

@@ -247,7 +247,7 @@ def test_demo_data_with_an_erased_user_say_what_to_do(db, command):
 def test_of_batches_that_are_written_together_only_the_one_with_an_erased_user_is_refused(monkeypatch):
     purge.erase_user(ANN, BY)
     groups = []
-    write = writing.write_at_once if connection.vendor == "postgresql" else writing.write
+    write = writing.write_at_once if writing.fits_one_statement(1) else writing.write
 
     def watched(actions):
         groups.append(len(actions))

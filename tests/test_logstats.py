@@ -53,7 +53,7 @@ def test_days_are_the_last_ones_of_utc_that_have_actions(stored, command):
 def test_an_empty_store_has_counts_too(db, command):
     said = json.loads(command("logstats", "--json"))
     assert (said["actions"]["count"], said["firstTime"], said["byDay"], said["busiestUsers"]) == (0, None, {}, [])
-    assert "Actions       0" in command("logstats")
+    assert ["Actions", "0"] in [line.split() for line in command("logstats").splitlines()]
 
 
 def test_an_action_of_the_far_future_hides_no_other_day(stored, command, post):
@@ -104,7 +104,11 @@ def test_a_process_prints_a_table_for_people(manage, tmp_path):
     manage.succeed("importlogs", tmp_path / "logs")
     lines = manage.succeed("logstats", "--top", 2).splitlines()
     assert lines[2].split() == ["Actions", "200"]
-    assert lines[-3:] == ["Busiest users  Actions", "  user-0       20", "  user-1       20"]
+    assert [line.split() for line in lines[-3:]] == [
+        ["Busiest", "users", "Actions"],
+        ["user-0", "20"],
+        ["user-1", "20"],
+    ]
 
 
 def test_a_process_refuses_a_number_that_is_none(manage):

@@ -61,7 +61,7 @@ def read(work: Callable[[], Result], is_current: bool = False) -> Result:
     """
     if not settings.LOGSTORE_REPLICAS:
         return work()
-    for replica in [] if is_current else _replicas().fit():
+    for replica in [] if is_current else _fit():
         try:
             with _reading_from(replica.alias):
                 result = work()
@@ -127,36 +127,30 @@ class _Replica:
         return bool(moments) or written is None or replayed is None
 
 
-class _Replicas:
-    """The replicas as a process sees them."""
-
-    def __init__(self) -> None:
-        self.process = os.getpid()
-        self._all = [_Replica(alias) for alias in settings.LOGSTORE_REPLICAS]
-        self._turn = itertools.count()
-
-    def fit(self) -> list[_Replica]:
-        """Return the replicas that are up to date, each time another one first."""
-        now = time.monotonic()
-        fit = [replica for replica in self._all if now < replica.fit_until]
-        turn = next(self._turn) % len(fit) if fit else 0
-        return fit[turn:] + fit[:turn]
-
-
-_lock = threading.Lock()
-_known: list[_Replicas] = []
+_making = threading.Lock()
+_turns = itertools.count()
+# By the process that looks: one that was forked has threads of its own to start.
+_replicas: dict[int, list[_Replica]] = {}
 
 # Bytes of the write-ahead log. Where a replica was promoted, or a primary is named as one, there is nothing to compare.
 _WRITTEN = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END"
 _REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') END"
 
 
-def _replicas() -> _Replicas:
-    """Return this process's replicas: one that was forked has threads of its own to start."""
-    with _lock:
-        if not _known or _known[-1].process != os.getpid():
-            _known[:] = [_Replicas()]
-        return _known[-1]
+def _fit() -> list[_Replica]:
+    """Return the replicas that are up to date, each time another one first."""
+    process = os.getpid()
+    # Whoever comes while another one looks for the first time does not wait.
+    if process not in _replicas and _making.acquire(blocking=False):
+        try:
+            if process not in _replicas:
+                _replicas[process] = [_Replica(alias) for alias in settings.LOGSTORE_REPLICAS]
+        finally:
+            _making.release()
+    now = time.monotonic()
+    fit = [replica for replica in _replicas.get(process, ()) if now < replica.fit_until]
+    turn = next(_turns) % len(fit) if fit else 0
+    return fit[turn:] + fit[:turn]
 
 
 def _number(alias: str, query: str) -> int | None:
