@@ -31,7 +31,7 @@ from benchmarks.measure import Round, wrk
 from benchmarks.servers import Server, Workspace, manage, start_store
 from tests.cluster import Cluster
 
-SHARDS, CONNECTIONS, LOGS, ACTIONS, READERS = 32, 8, 100, 10, 1000
+SHARDS, CONNECTIONS, LOGS, ACTIONS, READERS = 8, 8, 100, 10, 1000
 _PERIOD = 50_000  # microseconds
 _SETTINGS = {
     "shared_preload_libraries": "citus",
