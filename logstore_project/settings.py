@@ -87,7 +87,8 @@ for _alias, _database in DATABASES.items():
         _options.setdefault("connect_timeout", 5)
         # A host that falls silent is given up after half a minute; the kernel alone would wait for a quarter of an
         # hour. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
-        _options.setdefault("tcp_user_timeout", 30_000)
+        # A replica is given up earlier: others can answer.
+        _options.setdefault("tcp_user_timeout", 30_000 if _alias == "default" else 5_000)
         _options.setdefault("keepalives_idle", 15)
         _options.setdefault("keepalives_interval", 5)
         _options.setdefault("keepalives_count", 3)

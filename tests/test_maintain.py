@@ -69,6 +69,10 @@ def installed(ago):
 @pytest.mark.django_db(transaction=True)
 def test_a_night(settings, post, command, backups):
     settings.LOGSTORE_RETENTION = timedelta(days=90)
+    settings.LOGSTORE_BACKUP_DAYS = 14
+    for name, days in {"logs-a.ndjson.gz": 13, "logs-b.ndjson.gz": 16, "others.txt": 16}.items():
+        aged(backups / name, days)
+    aged(backups / "logs-b.ndjson.gz.manifest.json", days=16)
     post([a_log(user="old"), a_recent_log()], headers={"Idempotency-Key": "old"})
     IdempotencyKey.objects.update(created=django_timezone.now() - timedelta(hours=25))
     post([], headers={"Idempotency-Key": "refused"})
@@ -79,6 +83,8 @@ def test_a_night(settings, post, command, backups):
 
     assert users(backups / today()) == ["old", "recent"]
     assert f"{backups / today()}: good: " in said
+    kept = {today(), f"{today()}.manifest.json", "logs-a.ndjson.gz", "others.txt"}
+    assert {file.name for file in backups.iterdir()} == kept
     assert list(Action.objects.values_list("user_id", flat=True)) == ["recent"]
     assert not IdempotencyKey.objects.exists()
     assert list(Session.objects.values_list("session_key", flat=True)) == ["valid"]
@@ -96,14 +102,18 @@ def test_without_a_setting_nothing_is_deleted_and_no_backup_made(post, command, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_done_again_without_harm(settings, post, command, backups):
+def test_it_is_done_again_without_harm_and_keeps_every_backup_unless_it_is_told(settings, post, command, backups):
     settings.LOGSTORE_RETENTION = timedelta(days=90)
+    old = aged(backups / "logs-b.ndjson.gz", days=1000)
     post([a_log(user="old"), a_recent_log()])
+    settings.LOGSTORE_BACKUP_DIR = ""
     command("maintain")
+    settings.LOGSTORE_BACKUP_DIR = str(backups)
     said = command("maintain")
     assert "Deleted: 0 actions." in said
     assert "Rolled up: 0 days." in said
     assert users(backups / today()) == ["recent"]
+    assert old.exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,20 +133,6 @@ def test_a_dry_run_changes_nothing(settings, post, command, backups):
     assert (stored_actions(), IdempotencyKey.objects.count()) == (4, 1)
     assert not RolledUpDay.objects.exists()
     assert maintenance.status().succeeded is None
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("days, kept", [(14, {"logs-a.ndjson.gz"}), (None, {"logs-a.ndjson.gz", "logs-b.ndjson.gz"})])
-def test_exports_are_kept_for_as_long_as_is_said(settings, command, backups, days, kept):
-    settings.LOGSTORE_BACKUP_DAYS = days
-    for name, age in {"logs-a.ndjson.gz": 13, "logs-b.ndjson.gz": 16, "others.txt": 16}.items():
-        aged(backups / name, days=age)
-    aged(backups / "logs-b.ndjson.gz.manifest.json", days=16)
-    command("maintain")
-    others = {today(), f"{today()}.manifest.json", "others.txt"}
-    if not days:
-        others.add("logs-b.ndjson.gz.manifest.json")
-    assert {file.name for file in backups.iterdir()} == kept | others
 
 
 # --- What fails ------------------------------------------------------------------------------------------------------

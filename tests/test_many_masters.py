@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -31,8 +32,10 @@ from tests.test_metrics import samples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Of the Redis server's databases one that no other test uses: a server takes no prefix of its keys.
-OWN_REDIS = urlsplit(REDIS_URL)._replace(path="/8").geturl()
+# Of the Redis server's databases one that no other test uses, nor another of the processes that run tests: a server
+# takes no prefix of its keys.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+OWN_REDIS = urlsplit(REDIS_URL)._replace(path=f"/{10 + _PROCESS % 6}").geturl()
 DAY = Days(date(2018, 10, 18), date(2018, 10, 19))
 
 _NGINX = """
@@ -64,7 +67,8 @@ http {{
 
 
 @pytest.fixture
-def redis_of_our_own():
+def counters():
+    """The Redis server's database, empty."""
     server = redis.Redis.from_url(OWN_REDIS)
     try:
         server.flushdb()
@@ -96,10 +100,11 @@ def nginx(folder, servers):
         process.wait(timeout=10)
 
 
-@pytest.fixture
-def ask(tmp_path, redis_of_our_own):
-    """Ask the two masters through nginx; returns the status, the decoded answer, and who it came from."""
-    metrics = tmp_path / "metrics"
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory, django_db_setup, django_db_blocker):
+    """Two masters behind nginx; returns its port."""
+    folder = tmp_path_factory.mktemp("masters")
+    metrics = folder / "metrics"
     metrics.mkdir()
     settings = {
         "REDIS_URL": OWN_REDIS,
@@ -107,21 +112,27 @@ def ask(tmp_path, redis_of_our_own):
         "WEB_CONCURRENCY": 2,
         "PROMETHEUS_MULTIPROC_DIR": metrics,
     }
-    first, second = (Server(tmp_path / f"{name}.log", **settings) for name in ("first", "second"))
-    with first, second, nginx(tmp_path, [first, second]) as port:
+    first, second = (Server(folder / f"{name}.log", **settings) for name in ("first", "second"))
+    with first, second, nginx(folder, [first, second]) as port:
+        yield port
+        for server in (first, second):
+            assert "Internal Server Error" not in server.log
 
-        def send(method, path, content=None, **headers):
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as caller:
-                body = None if content is None else json.dumps(content)
-                caller.request(method, path, body, {"Content-Type": "application/json", **headers})
-                answer = caller.getresponse()
-                text = answer.read().decode()
-            is_json = answer.headers.get_content_type() == "application/json"
-            return answer.status, json.loads(text) if is_json else text, answer.headers["X-Upstream"]
 
-        yield send
-    for server in (first, second):
-        assert "Internal Server Error" not in server.log
+@pytest.fixture
+def ask(masters, counters):
+    """Ask the two masters through nginx; returns the status, the decoded answer, and who it came from."""
+
+    def send(method, path, content=None, **headers):
+        with closing(http.client.HTTPConnection("127.0.0.1", masters, timeout=60)) as caller:
+            body = None if content is None else json.dumps(content)
+            caller.request(method, path, body, {"Content-Type": "application/json", **headers})
+            answer = caller.getresponse()
+            text = answer.read().decode()
+        is_json = answer.headers.get_content_type() == "application/json"
+        return answer.status, json.loads(text) if is_json else text, answer.headers["X-Upstream"]
+
+    return send
 
 
 def together(*calls):
@@ -151,10 +162,14 @@ def test_a_batch_that_comes_to_all_masters_at_once_is_stored_once(ask):
 
 
 def test_metrics_are_those_of_all_masters_that_share_a_folder(ask):
+    def stored():
+        return samples(ask("GET", "/metrics")[1])["logstore_actions_stored_total",]
+
+    ask("POST", "/logs/", [a_log()])
+    before = stored()
     answers = together(*[lambda: ask("POST", "/logs/", [a_log()])] * 12)
     assert len({upstream for _, _, upstream in answers}) == 2
-    for _ in range(4):
-        assert samples(ask("GET", "/metrics")[1])["logstore_actions_stored_total",] == 36
+    assert {stored() for _ in range(4)} == {before + 36}
 
 
 def test_charts_count_what_comes_to_all_masters_while_days_are_rolled_up(ask):

@@ -91,39 +91,34 @@ def start(serve, cluster, *replicas, max_lag="1s"):
 
 def test_a_replica_answers_reads_and_the_primary_whoever_must_see_his_own_write(serve, cluster, replica):
     server = start(serve, cluster, replica, max_lag="1h")
-    assert server.post([a_log(user="early")]).status == 200
+    # Enough for an answer that is streamed.
+    early = many_logs(300)
+    assert server.post(early).status == 200
     wait_until_replayed(cluster, replica)
     wait_until(lambda: reader(server) == "replica1")
 
     run(replica, "SELECT pg_wal_replay_pause()")
     assert server.post([a_log(user="late")], {"Idempotency-Key": "late"}).json()["stored"] == 3
 
-    for query in ("", "?limit=5", "?from=2018-10-18T00:00:00-06:00"):
-        assert [log["userId"] for log in server.logs(query)] == ["early"]
+    assert server.logs() == early
+    assert server.logs("?limit=5&order=newest") == early[:-6:-1]
     assert server.logs("?userId=late") == []
     for value in ("no-cache", "max-age=0, No-Cache"):
         answer = server.request("GET", "/logs/?userId=late", headers={"Cache-Control": value})
         assert answer.json() == [a_log(user="late")]
-    assert len(server.request("GET", "/logs/", headers=NO_CACHE).json()) == 2
+    assert len(server.request("GET", "/logs/", headers=NO_CACHE).json()) == 301
     # What must be current never comes from there: a repeat is known, and the feed has all that is stored.
     assert server.post([a_log(user="late")], {"Idempotency-Key": "late"}).json()["duplicates"] == 3
-    assert len(server.request("GET", "/logs/changes").json()["changes"]) == 2
-
-
-def test_a_long_answer_comes_from_one_snapshot_of_the_replica(serve, cluster, replica):
-    server = start(serve, cluster, replica, max_lag="1h")
-    server.post(many_logs(3000))
-    wait_until_replayed(cluster, replica)
-    wait_until(lambda: reader(server) == "replica1")
-    run(replica, "SELECT pg_wal_replay_pause()")
-    server.post([a_log(user="late")])
-    assert server.logs() == many_logs(3000)
-    assert len(server.request("GET", "/logs/", headers=NO_CACHE).json()) == 3001
+    changes = server.request("GET", "/logs/changes?userId=late").json()["changes"]
+    assert [change["userId"] for change in changes] == ["late"]
 
 
 def test_a_replica_that_falls_behind_is_left_out_until_it_has_caught_up(serve, cluster, replica):
     server = start(serve, cluster, replica)
     wait_until(lambda: reader(server) == "replica1")
+    # Without writes it is not behind, however long that takes.
+    time.sleep(2.5)
+    assert reader(server) == "replica1"
     run(replica, "SELECT pg_wal_replay_pause()")
     server.post([a_log()])
     began = time.monotonic()
@@ -134,13 +129,6 @@ def test_a_replica_that_falls_behind_is_left_out_until_it_has_caught_up(serve, c
     run(replica, "SELECT pg_wal_replay_resume()")
     wait_until(lambda: reader(server) == "replica1")
     assert server.logs() == [a_log()]
-
-
-def test_without_writes_a_replica_stays_up_to_date(serve, cluster, replica):
-    server = start(serve, cluster, replica)
-    wait_until(lambda: reader(server) == "replica1")
-    time.sleep(2.5)
-    assert reader(server) == "replica1"
 
 
 def test_replicas_take_turns_and_one_that_is_killed_costs_no_request_its_answer(serve, cluster, make_replica):
