@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from tests.builders import a_log
+from tests.builders import a_log, at_once
 from tests.citus import need_citus
 from tests.cluster import Cluster
 from tests.commandline import CommandLine
@@ -94,6 +94,12 @@ def test_a_worker_that_is_away_is_503_for_what_it_holds_and_nobody_else_feels_it
         assert server.request("GET", f"/logs/?userId={user}").refusal == (503, "STORE_UNAVAILABLE")
         assert server.post([a_log(user=user)]).refusal == (503, "STORE_UNAVAILABLE")
     assert server.post([a_log(user=user) for user in USERS]).refusal == (503, "STORE_UNAVAILABLE")
+    # Also of batches that are written together.
+    posts = at_once([lambda user=user: (user, server.post([a_log(user=user, session="while away")])) for user in USERS])
+    for user, answer in posts:
+        assert (answer.status == 200) is (user in others)
+        if user in theirs:
+            assert "may be stored or not" not in answer.json()["detail"]
     assert server.request("GET", "/logs/").refusal == (503, "STORE_UNAVAILABLE")
     # It goes on serving what it can.
     assert server.request("GET", "/readyz").json() == {"status": "ok", "workersAway": [f"127.0.0.1:{away.port}"]}

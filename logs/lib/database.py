@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psycopg2
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -74,12 +75,14 @@ def is_broken_connection(error: Error) -> bool:
     """Return whether the connection ended, so that the outcome of what was running is not known.
 
     Without a code nobody heard from the server; a server that is told to stop says so with a 57P01. Of a network that
-    fell silent in the middle of an answer psycopg2 says nothing more than that there was an error.
+    fell silent in the middle of an answer psycopg2 says nothing more than that there was an error. What is not fatal
+    ended no connection of ours: so a coordinator tells of a worker that is away.
     """
-    if not hasattr(error.__cause__, "pgcode"):
+    cause = error.__cause__
+    if not isinstance(cause, psycopg2.Error):
         return False
     if sqlstate(error):
-        return sqlstate(error).startswith(("08", "57P"))
+        return sqlstate(error).startswith(("08", "57P")) and cause.diag.severity_nonlocalized != "ERROR"
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 
 
