@@ -120,9 +120,47 @@ def test_the_clicks_of_one_page_can_be_chosen(visit, stored):
     page = _log_in(visit)
     visit.open("/admin/insights/")
     expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
-    page.locator("#page").select_option("=cart")
-    page.wait_for_url("**page=cart**")
-    expect(page.locator("#clicks .summary")).to_contain_text("5 clicks")
+    loaded = page.evaluate("performance.timeOrigin")
+    page.locator("#page").select_option("=shop")
+    expect(page.locator("#clicks .summary")).to_contain_text("5 clicks in squares of 20 px. Hottest square: x 80")
+    expect(page.locator("#clicks")).to_have_attribute("data-state", "drawn")
+    # The address is that of what is shown, and nothing else was loaded again.
+    page.wait_for_url("**page=shop**")
+    assert page.evaluate("performance.timeOrigin") == loaded
+    page.locator("#page").select_option("*")
+    expect(page.locator("#clicks .summary")).to_contain_text("10 clicks")
+    page.reload()
+    expect(page.locator("#clicks .summary")).to_contain_text("10 clicks")
+    expect(page.locator("#page")).to_have_value("*")
+
+
+@on_every_screen
+def test_a_heatmap_is_as_wide_as_it_is_high_where_its_page_is(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/?page=cart")
+    expect(page.locator("#clicks")).to_have_attribute("data-state", "drawn", timeout=30_000)
+    grid = page.evaluate(
+        """() => {
+            const chart = echarts.getInstanceByDom(document.querySelector('#clicks .plot'));
+            const [{width, height}, {size, left, right, top, bottom}] = [
+                chart.getModel().getComponent('grid').coordinateSystem.getRect(),
+                {size: 20, left: 0, right: 760, top: 0, bottom: 400}];
+            return [width / ((right - left) / size + 1), height / ((bottom - top) / size + 1)];
+        }"""
+    )
+    assert abs(grid[0] - grid[1]) < 0.1
+
+
+def test_usual_ranges_are_one_click_away(visit, stored):
+    page = _log_in(visit)
+    visit.open("/admin/insights/")
+    page.get_by_role("link", name="30 days").click()
+    expect(page.locator(".ranges [aria-current]")).to_have_text("30 days")
+    expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name="Earlier").click()
+    expect(page.locator("#activity .summary")).to_contain_text("No actions in this period. There are actions from")
+    page.get_by_role("link", name="Later").click()
+    expect(page.locator("#activity .summary")).to_contain_text("35 actions")
 
 
 def test_a_range_without_actions_says_so(visit, stored):
@@ -146,12 +184,17 @@ def test_a_chart_that_fails_says_why(visit, stored):
     page.route("**/flow.json*", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     visit.open("/admin/insights/")
     expect(page.locator("#insights[data-ready=true]")).to_be_visible(timeout=30_000)
-    expect(page.locator("#views .state")).to_have_text(f"This chart could not be loaded. {why}")
-    expect(page.locator("#users .state")).to_have_text(f"This chart could not be loaded. to: {detail}")
+    expect(page.locator("#views .state")).to_have_text(f"“Most viewed” could not be loaded. {why}")
+    expect(page.locator("#users .state")).to_have_text(f"“Most active users” could not be loaded. to: {detail}")
     expect(page.locator("#flow .state")).to_contain_text("status 502")
     # The browser itself tells the console of every answer that is an error.
     assert len(visit.troubles) == 3
     visit.troubles.clear()
+    page.unroute("**/views.json*")
+    page.locator("#views").get_by_role("button", name="Try again").click()
+    expect(page.locator("#views")).to_have_attribute("data-state", "drawn")
+    expect(page.locator("#views .retry")).to_be_hidden()
+    expect(page.locator("#flow .retry")).to_be_visible()
 
 
 def test_an_action_can_be_opened(visit, stored):

@@ -9,10 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from logs.lib.times import format_time
-from logs.models import RolledUpDay, Rollup, RollupKind, StaleDay
+from logs.models import Action, RolledUpDay, Rollup, RollupKind, StaleDay
 from logs.store import purge as purging
 from logs.store import rollups
 from logs.store.days import SETTLED_AFTER, Days
@@ -103,13 +106,144 @@ def test_the_range_decides_the_unit(two_days, ask, last, unit, bars):
 
 
 def test_clicks_are_counted_in_squares(two_days, ask):
-    assert sorted(ask("clicks")["rows"]) == [[-20, 0, 1], [40, 0, 3]]
+    assert sorted(ask("clicks", allpages="on")["rows"]) == [[-20, 0, 1], [40, 0, 3]]
 
 
 def test_the_page_of_a_click_is_the_one_navigated_to_before(two_days, ask):
     assert ask("clicks")["more"]["pages"] == [["cart", 2], ["", 1], ["shop", 1]]
     assert sorted(ask("clicks", page="cart")["rows"]) == [[-20, 0, 1], [40, 0, 1]]
     assert ask("clicks", page="")["rows"] == [[40, 0, 1]]
+
+
+def test_the_page_with_the_most_clicks_is_shown_first_and_one_that_is_not_known_last(ask):
+    store_logs(a_log(a_navigation(_at("00:30:00"), "home", "shop"), a_click(_at("00:31:00")), user="ann"))
+    store_logs(a_log(a_click(_at("00:31:00"), 900, 900), a_click(_at("00:31:00"), 900, 900), user="bob"))
+    data = ask("clicks")
+    assert data["more"]["pages"] == [["", 2], ["shop", 1]]
+    assert (data["more"]["page"], data["rows"]) == ("shop", [[40, 0, 1]])
+
+
+def test_the_page_of_a_click_before_any_navigation_is_the_one_that_the_next_one_left(ask):
+    store_logs(
+        a_log(
+            a_click(_at("00:10:00"), 52, 11),
+            a_click(_at("00:20:00"), 52, 11),
+            a_navigation(_at("00:20:00"), "home", "shop"),
+            a_navigation(_at("00:30:00"), "elsewhere", "cart"),
+            a_click(_at("00:40:00"), 52, 11),
+        )
+    )
+    assert ask("clicks")["more"]["pages"] == [["home", 2], ["cart", 1]]
+
+
+def test_a_navigation_of_the_next_day_says_nothing_of_a_clicks_page(ask):
+    store_logs(a_log(a_click(_at("23:50:00")), a_navigation(_at("00:10:00", 19), "home", "shop")))
+    assert ask("clicks")["more"]["pages"] == [["", 1]]
+    assert ask("clicks", user="ABC123XYZ")["more"]["pages"] in ([["", 1]], [])
+
+
+_moments = st.integers(0, 2 * 24 * 60).map(
+    lambda minutes: datetime(2018, 10, 18, tzinfo=UTC) + timedelta(minutes=minutes)
+)
+_pages = st.sampled_from(["home", "shop", "cart", ""])
+_steps = st.one_of(
+    st.builds(lambda time, x: a_click(format_time(time), x * 20), _moments, st.integers(0, 3)),
+    st.builds(lambda time, a, b: a_navigation(format_time(time), a or "a", b or "b"), _moments, _pages, _pages),
+    st.builds(lambda time: a_view(format_time(time)), _moments),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(_steps, min_size=1, max_size=8), min_size=1, max_size=4))
+def test_every_click_is_counted_on_the_page_that_a_plain_reading_finds(viewer, sessions):
+    """Rollups, one user's counts and the list's own filter agree with each session read from its beginning."""
+    with transaction.atomic():
+        store_logs(*(a_log(*steps, user=f"user {index}") for index, steps in enumerate(sessions)))
+        expected = Counter(
+            (user, page, square)
+            for user in (f"user {index}" for index in range(len(sessions)))
+            for page, square in _clicks_in(Action.objects.filter(user_id=user).order_by("time", "id"))
+        )
+        cache.clear()
+        everybody: Counter[tuple[str, int]] = Counter()
+        for (_, page, square), count in expected.items():
+            everybody[page, square] += count
+        prepare(Days(DAY, DAY + timedelta(days=2)))
+        days = {"from": "2018-10-18", "to": "2018-10-20"}
+        for page in {page for _, page, _ in expected}:
+            data = viewer.get("/admin/insights/clicks.json", {**days, "page": page}).json()
+            assert {row[0]: row[2] for row in data["rows"]} == {x: n for (of, x), n in everybody.items() if of == page}
+            for row, link in zip(data["rows"], data["links"], strict=True):
+                assert len(viewer.get(link).context["entries"]) == row[2], link
+        for user, page, _ in expected:
+            data = viewer.get("/admin/insights/clicks.json", {**days, "user": user, "page": page}).json()
+            counted = {x: n for (of, at, x), n in expected.items() if (of, at) == (user, page)}
+            assert {row[0]: row[2] for row in data["rows"]} == counted
+        transaction.set_rollback(True)
+
+
+def _clicks_in(actions) -> list[tuple[str, int]]:
+    """The page and the square of each click of a session, as the documentation says they are found."""
+    actions, found = list(actions), []
+    for index, action in enumerate(actions):
+        if action.type != "CLICK":
+            continue
+        midnight = action.time.replace(hour=0, minute=0)
+        before = [other for other in actions[:index] if other.type == "NAVIGATE"]
+        after = [other for other in actions[index:] if other.type == "NAVIGATE"]
+        page = ""
+        if before and before[-1].time >= midnight - timedelta(hours=6):
+            page = before[-1].properties["pageTo"]
+        elif after and after[0].time < midnight + timedelta(days=1):
+            page = after[0].properties["pageFrom"]
+        found.append((page, int(action.properties["locationX"]) // 20 * 20))
+    return found
+
+
+def test_a_range_that_goes_on_still_is_compared_with_as_much_of_the_range_before(ask, viewer, monkeypatch):
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2018, 10, 19, 12, 30, 59, tzinfo=UTC))
+    store_logs(
+        a_log(a_click(_at("11:00:00", 18)), a_click(_at("12:00:00", 19)), user="ann"),
+        a_log(a_click(_at("00:00:00", 16)), a_click(_at("12:29:59", 17)), user="bob"),
+        a_log(a_view(_at("12:30:00", 17)), user="after"),
+    )
+    for query in ({}, {"user": ""}):
+        data = ask("totals", **query)
+        assert data["rows"][0] == ["Actions", 2, 2, "no change"]
+        assert data["rows"][-1] == ["Users", 1, 1, "no change"]
+    assert "(UTC, so far), compared with 2018-10-16 to 2018-10-17 12:30" in data["summary"]
+    assert ask("totals", user="after")["rows"][0] == ["Actions", 0, 0, "no change"]
+    today = viewer.get("/admin/insights/totals.json", {"from": "2018-10-19", "to": "2018-10-19"}).json()
+    assert today["more"]["periodBefore"] == "2018-10-18 12:30"
+    assert today["rows"][0][1:3] == [1, 1]
+
+
+def test_the_hour_that_goes_on_still_is_marked_in_the_chart(two_days, ask, monkeypatch):
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2018, 10, 19, 12, 30, tzinfo=UTC))
+    data = ask("activity")
+    assert data["rows"][data["more"]["open"]][0] == "2018-10-19 12:00"
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2018, 10, 21, 12, 30, tzinfo=UTC))
+    cache.clear()
+    assert ask("activity")["more"]["open"] is None
+
+
+def test_a_range_that_is_too_long_is_shown_as_far_as_it_can_be(viewer, two_days):
+    answer = viewer.get("/admin/insights/", {"from": "2018-01-01", "to": "2018-12-31"})
+    assert answer.context["question"].days == Days(date(2018, 10, 1), date(2018, 12, 31))
+    assert "At most 92 days are shown at once" in answer.text
+
+
+def test_usual_ranges_and_those_around_are_one_click_away(viewer, monkeypatch):
+    store_logs(a_log(a_click()))
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2018, 10, 19, 12, 30, tzinfo=UTC))
+    context = viewer.get("/admin/insights/", {"from": "2018-10-13", "to": "2018-10-19", "user": "a&b"}).context
+    ranges = {preset.name: (preset.url, preset.is_chosen) for preset in context["presets"]}
+    assert ranges["Today"] == ("?from=2018-10-19&to=2018-10-19&user=a%26b", False)
+    assert ranges["7 days"] == ("?from=2018-10-13&to=2018-10-19&user=a%26b", True)
+    assert ranges["This month"][0].startswith("?from=2018-10-01&to=2018-10-19")
+    assert context["around"] == {"earlier": "?from=2018-10-06&to=2018-10-12&user=a%26b"}
+    context = viewer.get("/admin/insights/", {"from": "2018-10-12", "to": "2018-10-18"}).context
+    assert context["around"]["later"] == "?from=2018-10-19&to=2018-10-25"
 
 
 def test_the_page_is_inferred_over_midnight(ask):
@@ -146,8 +280,25 @@ def test_one_click_far_away_does_not_shrink_the_others(ask):
     far = a_click(_at("00:00:00"), 2**53 - 1, -(2**53) + 1)
     store_logs(a_log(far, *(a_click(_at("00:00:01"), 52, 11) for _ in range(300))))
     data = ask("clicks")
-    assert data["rows"] == [[40, 0, 300]]
-    assert "1 click far from the others is not shown." in data["summary"]
+    assert data["rows"][0] == [40, 0, 300]
+    assert (data["more"]["drawn"], len(data["rows"])) == (1, 2)
+    assert "1 click far from the others is in the table alone." in data["summary"]
+
+
+def test_one_click_far_away_among_few_does_not_empty_the_picture(ask):
+    store_logs(
+        a_log(a_click(_at("00:00:00"), 10**15, 5), a_click(_at("00:00:01"), 52, 11), a_click(_at("00:00:02"), 90, 9))
+    )
+    more = ask("clicks")["more"]
+    assert (more["drawn"], more["size"], more["left"], more["right"]) == (2, 20, 0, 340)
+
+
+@pytest.mark.parametrize("x, width", [(52, 360), (390, 400), (1200, 1280), (1919, 1920)])
+def test_the_picture_is_as_wide_as_a_usual_screen(ask, x, width):
+    store_logs(a_log(a_click(_at("00:00:00"), x, 11)))
+    more = ask("clicks")["more"]
+    assert more["left"] == 0
+    assert width - more["size"] <= more["right"] < width
 
 
 @pytest.mark.parametrize(
@@ -319,7 +470,6 @@ def test_the_url_holds_the_view(viewer, two_days):
     "query",
     [
         {"from": "2018-10-19", "to": "2018-10-18"},
-        {"from": "2018-01-01", "to": "2018-12-31"},
         {"from": "0001-01-01", "to": "0001-01-02"},
         {"from": "9999-12-30", "to": "9999-12-31"},
         {"to": "0001-01-02"},
@@ -355,12 +505,21 @@ def test_a_refused_range_is_told_in_the_contracts_error_body(viewer, two_days):
     assert set(places(answer)) == {("INVALID_PARAMETER", "from"), ("INVALID_PARAMETER", "types")}
 
 
+def test_the_data_of_a_range_that_is_too_long_is_refused(viewer):
+    answer = viewer.get("/admin/insights/activity.json", {"from": "2018-01-01", "to": "2018-12-31"})
+    assert refusal(answer) == (400, "INVALID_PARAMETER")
+
+
 def test_another_chart_is_not_found(viewer):
     assert viewer.get("/admin/insights/anything.json").status_code == 404
 
 
 def test_an_empty_range_says_so(two_days, ask):
     empty = {"from": "2019-01-01", "to": "2019-01-02"}
-    assert ask("activity", **empty)["summary"] == "No actions in this period."
+    known = "There are actions from 2018-10-17 to 2018-10-19."
+    assert ask("activity", **empty)["summary"] == f"No actions in this period. {known}"
+    known = "There are actions of this user from 2018-10-18 to 2018-10-18."
+    assert ask("activity", **empty, user="ann")["summary"] == f"No actions in this period. {known}"
+    assert ask("activity", **empty, user="nobody")["summary"] == "No actions in this period."
     assert ask("views", **empty)["summary"] == "No views in this period."
     assert ask("clicks", **empty)["summary"] == "No clicks in this period."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,31 +11,35 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
+from django.utils import timezone
 
 from logs.lib.text import count_of
 from logs.models import ActionType
 from logs.store import counts
-from logs.store.counts import CELL_SIZE
+from logs.store.click_pages import CELL_SIZE
 from logs.store.days import Days, start_of
-from logs.store.rows import CellRow
+from logs.store.rows import CellRow, ClickPages
 
 MAX_FLOWS = 30
 MAX_NAMES = 20
 MAX_PAGES_OFFERED = 100
 _MAX_CELLS_READ = 20_000
-_MAX_COLUMNS, _MAX_ROWS = 96, 54
-# Of all clicks, how many at each edge may lie outside the heatmap: one far away would shrink all the others to a dot.
-_OUTLIERS = 0.005
+_MAX_COLUMNS, _MAX_ROWS = 96, 120
+# The widths of screens that a heatmap is drawn as wide as, in pixels: the first one that holds its clicks.
+_SCREEN_WIDTHS = (360, 400, 768, 1024, 1280, 1440, 1600, 1920, 2560)
+# A click is far off by more than so many times the median distance from the median click, and than so many squares: one
+# of those would shrink all the others to a dot.
+_FAR, _NEAR_CELLS = 10, 100
 
 
 @dataclass(frozen=True)
 class Question:
-    """What charts are to show: whole days (UTC), one user or all, some types or all, clicks of one page or of all."""
+    """What charts are to show: whole days (UTC), one user or all, some types or all, the clicks of some page."""
 
     days: Days
     user_id: str | None = None
     types: tuple[str, ...] = tuple(ActionType.values)
-    page: str | None = None
+    page: str | ClickPages = ClickPages.MOST_CLICKED
 
     def link(self, **changes: Any) -> str:
         """Return the URL of the list of the actions behind a mark.
@@ -72,17 +76,22 @@ class Chart:
 
 
 def totals_chart(question: Question) -> Chart:
-    """Return the number of actions, in all and by type, and of users, each with its change from as many days before."""
-    now, before = _metrics(question, question.days), _metrics(question, question.days.before)
+    """Return the number of actions, in all and by type, and of users, each with its change from as many days before.
+
+    A range that goes on still is compared with as much of the range before.
+    """
+    period_before = question.days.before
+    now, before = _metrics(question, question.days), _metrics(question, period_before)
     rows = [[name, value, before[name], _change(value, before[name])] for name, value in now.items()]
     links = {ActionType(name).plural: question.link(types=[name]) for name in question.types}
     metrics = "; ".join(f"{name}: {value:,} ({change})" for name, value, _, change in rows)
+    so_far = "" if period_before.until is None else ", so far"
     return Chart(
-        f"{_span(question.days)} (UTC), compared with {_span(question.days.before)}: {metrics}.",
+        f"{_span(question.days)} (UTC{so_far}), compared with {_span(period_before)}: {metrics}.",
         ["Metric", "This period", "Previous period", "Change"],
         rows,
         [links.get(name, question.link()) for name in now],
-        {"periodBefore": _span(question.days.before)},
+        {"periodBefore": _span(period_before)},
     )
 
 
@@ -99,9 +108,11 @@ def activity_chart(question: Question) -> Chart:
         buckets[start + (moment - start) // step * step][row.type] += row.total
     total = sum(bucket.total() for bucket in buckets.values())
     if not total:
-        return Chart("No actions in this period.")
+        return Chart(f"No actions in this period.{_when_there_are_some(question)}")
     names = {moment: f"{moment.date()} {moment:%H:%M}" if unit == "hour" else f"{moment.date()}" for moment in buckets}
     busiest = max(buckets, key=lambda moment: buckets[moment].total())
+    now = timezone.now()
+    open_index = next((index for index, moment in enumerate(buckets) if moment <= now < moment + step), None)
     begins = f"{'starting ' if unit == 'week' else ''}{names[busiest]}"
     return Chart(
         f"{count_of(total, 'action')}. Busiest {unit}: {begins} (UTC), {count_of(buckets[busiest].total(), 'action')}.",
@@ -111,43 +122,56 @@ def activity_chart(question: Question) -> Chart:
             question.link(**{"from": _minute(moment), "to": _minute(moment + min(step, end - moment))})
             for moment in buckets
         ],
-        {"unit": unit, "types": list(question.types)},
+        {"unit": unit, "types": list(question.types), "open": open_index},
     )
 
 
 def clicks_chart(question: Question) -> Chart:
-    """Return where users clicked, in squares: on the question's page, or on all pages where it names none."""
+    """Return where users clicked on the question's page, in squares; those far from all others come last.
+
+    more: how many of the rows are drawn, the size of the squares and the frame around them, in pixels.
+    """
     if ActionType.CLICK not in question.types:
         return _not_selected(ActionType.CLICK)
     found = counts.clicks(question.days, question.user_id, question.page, MAX_PAGES_OFFERED, _MAX_CELLS_READ)
-    more: dict[str, Any] = {"pages": [list(row) for row in found.pages], "page": question.page}
+    page = found.page if isinstance(found.page, str) else None
+    more: dict[str, Any] = {"pages": [list(row) for row in found.pages], "page": page}
     if not found.cells:
         return Chart("No clicks in this period.", more=more)
     total = sum(cell.total for cell in found.cells)
     left, right = _extent([(cell.x, cell.total) for cell in found.cells])
     top, bottom = _extent([(cell.y, cell.total) for cell in found.cells])
+    width = next((width for width in _SCREEN_WIDTHS if (right + 1) * CELL_SIZE <= width), (right + 1) * CELL_SIZE)
+    left, top, right = min(left, 0), min(top, 0), max(right, math.ceil(width / CELL_SIZE) - 1)
     scale = max(1, math.ceil((right - left + 1) / _MAX_COLUMNS), math.ceil((bottom - top + 1) / _MAX_ROWS))
-    inside = [cell for cell in found.cells if left <= cell.x <= right and top <= cell.y <= bottom]
-    squares = _merged(inside, scale)
+    is_near = [left <= cell.x <= right and top <= cell.y <= bottom for cell in found.cells]
+    near, far = (
+        _merged([cell for cell, near in zip(found.cells, is_near, strict=True) if near is wanted], scale)
+        for wanted in (True, False)
+    )
     size = CELL_SIZE * scale
-    (hot_x, hot_y), most = squares[0]
+    (hot_x, hot_y), most = near[0]
     summary = (
         f"{count_of(total, 'click')} in squares of {size} px. Hottest square:"
         f" x {_range(hot_x, size)}, y {_range(hot_y, size)}, {count_of(most, 'click')}."
     )
-    outside = total - sum(count for _, count in squares)
+    outside = sum(count for _, count in far)
     if outside:
-        summary += f" {count_of(outside, 'click')} far from the others {'is' if outside == 1 else 'are'} not shown."
+        are = "is" if outside == 1 else "are"
+        summary += f" {count_of(outside, 'click')} far from the others {are} in the table alone."
+    shown = {} if page is None else {"page": page} if page else {"nopage": "on"}
     edges = {"left": left, "right": right, "top": top, "bottom": bottom}
     return Chart(
         summary,
         ["X (px)", "Y (px)", "Clicks"],
-        [[x * size, y * size, count] for (x, y), count in squares],
+        [[x * size, y * size, count] for (x, y), count in near + far],
         [
-            question.link(types=[ActionType.CLICK], box=f"{x * size},{y * size},{(x + 1) * size},{(y + 1) * size}")
-            for (x, y), _ in squares
+            question.link(
+                types=[ActionType.CLICK], box=f"{x * size},{y * size},{(x + 1) * size},{(y + 1) * size}", **shown
+            )
+            for (x, y), _ in near + far
         ],
-        {**more, "size": size, **{name: cell // scale * size for name, cell in edges.items()}},
+        {**more, "drawn": len(near), "size": size, **{name: cell // scale * size for name, cell in edges.items()}},
     )
 
 
@@ -223,7 +247,8 @@ def _unit(days: int) -> tuple[str, timedelta]:
 
 
 def _span(days: Days) -> str:
-    return f"{days.first.isoformat()} to {days.last.isoformat()}"
+    span = days.first.isoformat() + ("" if days.first == days.last else f" to {days.last.isoformat()}")
+    return span if days.until is None else f"{span} {days.until:%H:%M}"
 
 
 def _minute(moment: datetime) -> str:
@@ -244,22 +269,36 @@ def _merged(cells: Sequence[CellRow], scale: int) -> list[tuple[tuple[int, int],
 
 
 def _extent(places: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return the first and the last place, without the outliers at either end.
+    """Return the first and the last place but for those that are far off.
 
     places: pairs of a place and its clicks; a place may come several times.
     """
-    weights: defaultdict[int, int] = defaultdict(int)
+    weights: Counter[int] = Counter()
     for place, count in places:
         weights[place] += count
-    spare = sum(weights.values()) * _OUTLIERS
-    ordered = sorted(weights)
-    return _edge(ordered, weights, spare), _edge(ordered[::-1], weights, spare)
+    middle = _median(weights)
+    distances: Counter[int] = Counter()
+    for place, count in weights.items():
+        distances[abs(place - middle)] += count
+    reach = max(_NEAR_CELLS, _FAR * _median(distances))
+    near = [place for place in weights if abs(place - middle) <= reach]
+    return min(near), max(near)
 
 
-def _edge(ordered: Sequence[int], weights: dict[int, int], spare: float) -> int:
-    left_out = 0
-    for place in ordered:
-        left_out += weights[place]
-        if left_out > spare:
-            return place
-    return ordered[-1]
+def _median(weights: Counter[int]) -> int:
+    """Return the lower median of numbers, each as often as its weight."""
+    reached, half = 0, weights.total() / 2
+    for number in sorted(weights):
+        reached += weights[number]
+        if reached >= half:
+            break
+    return number
+
+
+def _when_there_are_some(question: Question) -> str:
+    """Say from when to when there are actions, if there are any."""
+    span = counts.time_span(question.user_id)
+    if span is None:
+        return ""
+    whose = "" if question.user_id is None else " of this user"
+    return f" There are actions{whose} from {span[0].isoformat()} to {span[1].isoformat()}."

@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from logs.admin.forms import TEXT_MEMBERS, ActionListForm
 from logs.api.filters import ActionFilter
 from logs.models import Action, ActionQuerySet, ActionType
-from logs.store.counts import ClickCell
+from logs.store.click_pages import ClickCell, ClickPage
 
 
 class ActionListFilter(ActionFilter):
@@ -26,6 +26,7 @@ class ActionListFilter(ActionFilter):
     # So django-filter takes away what it would inherit.
     userId = sessionId = types = None  # type: ignore[assignment]
     user = django_filters.CharFilter(field_name="user_id", strip=False)
+    session = django_filters.CharFilter(field_name="log__session_id", strip=False)
     # `from` is a reserved word in Python.
     locals()["from"] = django_filters.DateTimeFilter(field_name="time", lookup_expr="gte")
     to = django_filters.DateTimeFilter(field_name="time", lookup_expr="lt")  # type: ignore[assignment]
@@ -48,7 +49,7 @@ class ActionListFilter(ActionFilter):
             actions = own.filter(actions, self.chosen[name])
         for name in TEXT_MEMBERS:
             actions = actions.alias(**{f"{name}_text": Cast(KT(f"properties__{name}"), TextField())})
-        return actions.alias(x=ClickCell("locationX"), y=ClickCell("locationY"))
+        return actions.alias(x=ClickCell("locationX"), y=ClickCell("locationY"), page=ClickPage())
 
     @property
     def sift(self) -> Q | None:
@@ -60,6 +61,8 @@ class ActionListFilter(ActionFilter):
         for name in TEXT_MEMBERS:
             if chosen.get(name):
                 conditions &= Q(**{f"{name}_text": chosen[name]})
+        if chosen.get("page") or chosen.get("nopage"):
+            conditions &= Q(type=ActionType.CLICK, page="" if chosen["nopage"] else chosen["page"])
         if chosen.get("box"):
             left, top, right, bottom = chosen["box"]
             conditions &= Q(x__gte=left, x__lte=right, y__gte=top, y__lte=bottom)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from logs.lib.limits import MAX_ID_LENGTH, MAX_TEXT_LENGTH
 from logs.models import ActionType
-from logs.store.counts import CELL_SIZE
+from logs.store.click_pages import CELL_SIZE
 from logs.store.days import MAX_DAYS, Days
 
 DEFAULT_DAYS = 7
@@ -79,6 +79,7 @@ class ActionListForm(TimeRangeForm):
     """What the list of actions can be narrowed by; the fields that Insights links with are shown while they are set."""
 
     user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "exact user ID"}))
+    session = ExactText(label="Session")
     types = ActionTypesField()
     viewedId = ExactText(MAX_TEXT_LENGTH, label="Viewed ID")
     pageFrom = ExactText(MAX_TEXT_LENGTH, label="From page")
@@ -90,9 +91,11 @@ class ActionListForm(TimeRangeForm):
         help_text="left, top, right, bottom",
         error_messages={"invalid": "Enter four whole numbers: left, top, right, bottom."},
     )
-    field_order = ["user", "from", "to", "types", *TEXT_MEMBERS, "box"]
+    page = ExactText(MAX_TEXT_LENGTH, label="Page of the clicks", help_text="inferred from the session's navigations")
+    nopage = forms.BooleanField(required=False, label="Clicks of no known page")
+    field_order = ["user", "session", "from", "to", "types", *TEXT_MEMBERS, "page", "nopage", "box"]
 
-    detail_fields = (*TEXT_MEMBERS, "box")
+    detail_fields = ("session", *TEXT_MEMBERS, "page", "nopage", "box")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -109,7 +112,12 @@ class ActionListForm(TimeRangeForm):
 
 
 class InsightsForm(forms.Form):
-    """A range of whole days, both inclusive, a user and types; without a range the last DEFAULT_DAYS."""
+    """A range of whole days, both inclusive, a user and types; without a range the last DEFAULT_DAYS.
+
+    Of a longer range than MAX_DAYS it takes the last ones: `was_shortened` says so.
+    """
+
+    was_shortened = False
 
     locals()["from"] = forms.DateField(
         required=False, label="From (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
@@ -117,8 +125,9 @@ class InsightsForm(forms.Form):
     to = forms.DateField(required=False, label="To (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
     user = ExactText(label="User", widget=forms.TextInput({"type": "search", "placeholder": "all users"}))
     types = ActionTypesField()
-    # Not stripped, and "" is a page of its own: the clicks before the session's first navigation.
-    page = forms.CharField(required=False, strip=False, max_length=MAX_TEXT_LENGTH, widget=forms.HiddenInput)
+    # "" is a page of its own: the clicks of which none is known.
+    page = ExactText(MAX_TEXT_LENGTH, widget=forms.HiddenInput)
+    allpages = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
     def clean(self) -> None:
         if self.errors:
@@ -128,6 +137,8 @@ class InsightsForm(forms.Form):
         try:
             end = end or (max(start, min(today, start + timedelta(days=MAX_DAYS - 1))) if start else today)
             start = start or end - timedelta(days=DEFAULT_DAYS - 1)
+            if (end - start).days >= MAX_DAYS:
+                start, self.was_shortened = end - timedelta(days=MAX_DAYS - 1), True
             days = Days(start, end)
             # The comparison needs the days before, and the links the day after.
             _ = days.before, days.bounds
@@ -136,6 +147,4 @@ class InsightsForm(forms.Form):
             return
         if start > end:
             self.add_error("to", "The end date is before the start date.")
-        elif len(days) > MAX_DAYS:
-            self.add_error("to", f"Choose at most {MAX_DAYS} days.")
         self.cleaned_data["days"] = days

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.admin import AdminSite, site
 from django.contrib.auth.mixins import PermissionRequiredMixin
@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.views import View
 
 from logs.admin.base import refuse
@@ -22,12 +23,15 @@ from logs.api.responses import wants_current
 from logs.lib import replicas
 from logs.models import Action, ActionType
 from logs.store import rollups
-from logs.store.counts import LOOK_BACK
-from logs.store.days import Days
+from logs.store.click_pages import LOOK_BACK
+from logs.store.days import MAX_DAYS, Days
+from logs.store.rows import ClickPages
 
 _CACHED_SECONDS = 60
 # A request that finds days not rolled up yet rolls up some of them and says how far it came; the page asks again.
 _SECONDS_OF_PREPARING = 1.0
+
+_PRESET_DAYS = (7, 30, 90)
 
 _TITLES = {
     "activity": "Activity over time",
@@ -36,6 +40,14 @@ _TITLES = {
     "views": "Most viewed",
     "users": "Most active users",
 }
+
+
+class Preset(NamedTuple):
+    """A range of days that is one click away."""
+
+    name: str
+    url: str
+    is_chosen: bool
 
 
 class _ForViewers(PermissionRequiredMixin):
@@ -60,6 +72,10 @@ class InsightsView(_ForViewers, View):
             "totals_url": _url("totals", question) if question else "",
             "action_types": ActionType.values,
             "look_back_hours": round(LOOK_BACK / timedelta(hours=1)),
+            "max_days": MAX_DAYS,
+            "was_shortened": form.was_shortened,
+            "presets": _presets(question) if question else [],
+            "around": _around(question) if question else {},
             "is_store_empty": not Action.objects.exists(),
         }
         return TemplateResponse(request, "admin/logs/insights.html", context)
@@ -77,7 +93,9 @@ class InsightsDataView(_ForViewers, View):
             raise Http404
         form = InsightsForm(request.GET)
         question = _question(form, request.GET)
-        if question is None:
+        if form.was_shortened:
+            form.add_error("to", f"Choose at most {MAX_DAYS} days.")
+        if question is None or form.errors:
             return refuse(form)
         # Of somebody who was erased nothing may be shown: not even for as long as it is cached.
         is_about_users = chart == "users" or question.user_id is not None
@@ -107,8 +125,10 @@ def _question(form: InsightsForm, query: QueryDict) -> Question | None:
         return None
     chosen = form.cleaned_data
     types = tuple(name for name in ActionType.values if name in chosen["types"]) or tuple(ActionType.values)
-    # An empty page is that of the clicks before the first navigation; an absent one is no filter.
-    page = chosen["page"] if "page" in query else None
+    page: str | ClickPages = ClickPages.ALL if chosen["allpages"] else ClickPages.MOST_CLICKED
+    # An empty page is that of the clicks of which none is known; an absent one is no choice.
+    if "page" in query:
+        page = chosen["page"]
     return Question(chosen["days"], chosen["user"] or None, types, page)
 
 
@@ -128,9 +148,47 @@ def _url(chart: str, question: Question) -> str:
     if question.user_id:
         query["user"] = question.user_id
     query.setlist("types", list(question.types))
-    if question.page is not None and chart == "clicks":
-        query["page"] = question.page
+    if chart == "clicks":
+        if isinstance(question.page, str):
+            query["page"] = question.page
+        elif question.page is ClickPages.ALL:
+            query["allpages"] = "on"
     return f"{reverse('admin:insights_data', args=[chart])}?{query.urlencode()}"
+
+
+def _presets(question: Question) -> list[Preset]:
+    """Return the ranges that are one click away; the question's other choices stay as they are."""
+    today = timezone.now().date()
+    ranges = {
+        "Today": Days(today, today),
+        **{f"{count} days": Days(today - timedelta(days=count - 1), today) for count in _PRESET_DAYS},
+        "This month": Days(today.replace(day=1), today),
+    }
+    return [Preset(name, _page_url(question, days), days == question.days) for name, days in ranges.items()]
+
+
+def _around(question: Question) -> dict[str, str]:
+    """Return the pages of the ranges right before and right after the question's; the calendar ends somewhere."""
+    days, urls = question.days, {}
+    length = timedelta(days=len(days))
+    for name, shift in (("earlier", -length), ("later", length)):
+        try:
+            urls[name] = _page_url(question, Days(days.first + shift, days.last + shift))
+        except OverflowError:
+            continue
+    if days.last >= timezone.now().date():
+        urls.pop("later", None)
+    return urls
+
+
+def _page_url(question: Question, days: Days) -> str:
+    query = QueryDict(mutable=True)
+    query.update({"from": days.first.isoformat(), "to": days.last.isoformat()})
+    if question.user_id:
+        query["user"] = question.user_id
+    if len(question.types) < len(ActionType):
+        query.setlist("types", list(question.types))
+    return f"?{query.urlencode()}"
 
 
 def _days_needed(chart: str, question: Question) -> Days:

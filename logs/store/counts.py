@@ -8,24 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import BigIntegerField, F, Func
-from django.db.models.sql.compiler import SQLCompiler
+from django.db.models import Max, Min
 
 from logs.lib.replicas import reading_connection
-from logs.models import ActionType, RollupKind
+from logs.models import Action, ActionType, Log, RollupKind
+from logs.store.click_pages import LOOK_BACK, clicks_by_page_and_cell
 from logs.store.days import Days
-from logs.store.rows import ActivityRow, CellRow, Clicks, FlowRow, NameRow
-
-# Clicks are counted in squares of so many pixels.
-CELL_SIZE = 20
-# How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
-LOOK_BACK = timedelta(hours=6)
+from logs.store.rows import ActivityRow, CellRow, ClickPages, Clicks, FlowRow, NameRow
 
 
 def activity(days: Days, types: Sequence[str], user_id: str | None = None) -> list[ActivityRow]:
@@ -75,16 +69,21 @@ def top_users(days: Days, types: Sequence[str], user_id: str | None, limit: int)
     return [NameRow(name, int(count)) for name, count in rows]
 
 
-def clicks(days: Days, user_id: str | None, page: str | None, max_pages: int, max_cells: int) -> Clicks:
+def clicks(days: Days, user_id: str | None, page: str | ClickPages, max_pages: int, max_cells: int) -> Clicks:
     """Return the pages and the squares with the most clicks.
 
     In one statement: to infer the pages of an open day's clicks takes longer than all the rest.
 
     user_id: of this user alone; None is everybody.
-    page: the squares of this page alone; None is all pages, one over the other.
+    page: whose squares.
     """
     rows, parameters = _rows(RollupKind.CLICKS, days, user_id)
-    where = "" if page is None else "WHERE label = %s"
+    where, chosen = "", list[str]()
+    if page is ClickPages.MOST_CLICKED:
+        # A page that is known comes before what has none.
+        where = "WHERE label = (SELECT label FROM counts GROUP BY 1 ORDER BY label = '', SUM(count) DESC, 1 LIMIT 1)"
+    elif isinstance(page, str):
+        where, chosen = "WHERE label = %s", [page]
     with _quick_plans() as cursor:
         cursor.execute(
             f"""
@@ -100,13 +99,29 @@ def clicks(days: Days, user_id: str | None, page: str | None, max_pages: int, ma
                 GROUP BY x, y ORDER BY 5 DESC, 3, 4 LIMIT {max_cells:d}
             ) AS cells
             """,
-            [*parameters, *([] if page is None else [page])],
+            [*parameters, *chosen],
         )
         found = cursor.fetchall()
+    pages = [NameRow(label, int(total)) for is_page, label, _, _, total in found if is_page]
+    if page is ClickPages.MOST_CLICKED:
+        # The first of those with a name: the pages are sorted by their clicks.
+        page = next((row.name for row in pages if row.name), "")
     return Clicks(
-        pages=[NameRow(label, int(total)) for is_page, label, _, _, total in found if is_page],
+        page=page,
+        pages=pages,
         cells=[CellRow(x, y, int(total)) for is_page, _, x, y, total in found if not is_page],
     )
+
+
+def time_span(user_id: str | None) -> tuple[date, date] | None:
+    """Return the first and the last day (UTC) with an action, of one user or of everybody; None without any."""
+    if user_id is None:
+        span = Action.objects.aggregate(first=Min("time"), last=Max("time"))
+    else:
+        span = Log.objects.filter(user_id=user_id).aggregate(first=Min("first_time"), last=Max("last_time"))
+    if span["first"] is None:
+        return None
+    return span["first"].astimezone(UTC).date(), span["last"].astimezone(UTC).date()
 
 
 def write_rollups(day: date) -> None:
@@ -119,31 +134,6 @@ def write_rollups(day: date) -> None:
                 f" SELECT day, %s, label, other, x, y, count FROM ({sql}) AS counted",
                 [kind.value, *parameters],
             )
-
-
-class ClickCell(Func):
-    """The square that a click is in, across or down; NULL for what is no click.
-
-    member: `locationX` for across, `locationY` for down.
-    """
-
-    output_field = BigIntegerField()
-
-    def __init__(self, member: str) -> None:
-        super().__init__(F("type"), F("properties"))
-        self.member = member
-
-    def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,
-        function: str | None = None,
-        template: str | None = None,
-        arg_joiner: str | None = None,
-        **extra_context: Any,
-    ) -> tuple[str, tuple[str | int, ...]]:
-        (type_sql, _), (properties_sql, _) = map(compiler.compile, self.get_source_expressions())
-        return _cell(type_sql, properties_sql, self.member), ()
 
 
 class _Types(NamedTuple):
@@ -216,28 +206,11 @@ def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, lis
     look_back = start - min(LOOK_BACK, start - datetime.min.replace(tzinfo=UTC))
     adapt = connection.ops.adapt_datetimefield_value
     fragments = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
-    names = {
-        **fragments,
-        "owner": "AND user_id = %s" if user_id is not None else "",
-        "x": _cell("type", "properties", "locationX"),
-        "y": _cell("type", "properties", "locationY"),
-    }
+    owner = "AND user_id = %s" if user_id is not None else ""
     user = [] if user_id is None else [user_id]
     if kind is RollupKind.CLICKS:
-        return _CLICKS.format(**names), [adapt(look_back), adapt(end), *user, adapt(start)]
-    return _SELECTS[kind].format(**names), [adapt(start), adapt(end), *user]
-
-
-def _cell(type_column: str, properties_column: str, member: str) -> str:
-    """Return SQL for the square that a click's locationX or locationY is in; NULL for what is no click."""
-    text = f"({properties_column} ->> '{member}')"
-    if connection.vendor != "postgresql":
-        return f"(CASE WHEN {type_column} = 'CLICK' THEN CAST(floor({text} / {CELL_SIZE}.0) AS INTEGER) END)"
-    # Any number of JSON may stand there: a float8 can't hold 1e-400, nor a numeric 1e-20000.
-    return f"""(CASE WHEN {type_column} <> 'CLICK' THEN NULL
-        WHEN {text} !~ '[eE]' THEN floor(left({text}, 40)::float8 / {CELL_SIZE})
-        WHEN {text} ~ '^[^eE]{{1,40}}[eE][+-]?[0-9]{{1,3}}$' THEN floor({text}::numeric / {CELL_SIZE})
-        ELSE 0 END)::bigint"""
+        return clicks_by_page_and_cell(owner), [adapt(look_back), adapt(end), *user, adapt(start)]
+    return _SELECTS[kind].format(**fragments, owner=owner), [adapt(start), adapt(end), *user]
 
 
 # What the two databases spell differently; SQLite keeps a time as text in UTC.
@@ -270,19 +243,3 @@ _SELECTS = {
     RollupKind.USERS: "SELECT {day} AS day, user_id AS label, type AS other, {zero} AS x, {zero} AS y,"
     f" COUNT(*) AS count {_FROM} GROUP BY 1, 2, 3",
 }
-# label: the page reached by the session's last NAVIGATE before the click, "" where there is none; x, y: the cell.
-_CLICKS = f"""
-    SELECT {{day}} AS day, COALESCE(page, '') AS label, {{none}} AS other, {{x}} AS x, {{y}} AS y, COUNT(*) AS count
-    FROM (
-        SELECT time, type, properties, MAX(arrived_at) OVER (PARTITION BY log_id, visit) AS page
-        FROM (
-            SELECT log_id, time, type, properties,
-                CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN properties ->> 'pageTo' END AS arrived_at,
-                COUNT(CASE WHEN type = '{ActionType.NAVIGATE.value}' THEN 1 END)
-                    OVER (PARTITION BY log_id ORDER BY time, id) AS visit
-            {_FROM} AND type <> '{ActionType.VIEW.value}'
-        ) AS visits
-    ) AS clicks
-    WHERE type = '{ActionType.CLICK.value}' AND time >= %s
-    GROUP BY 1, 2, 4, 5
-"""

@@ -18,10 +18,11 @@ from django.utils import timezone
 
 from logs.models import RolledUpDay, Rollup, RollupKind, StaleDay
 from logs.store import counts
+from logs.store.click_pages import LOOK_BACK
 from logs.store.days import Days, last_day_over, start_of
 
 # Of what is later no calendar has the day that looks back at it.
-_LAST_LOOKED_BACK_AT = datetime.max.replace(tzinfo=UTC) - counts.LOOK_BACK
+_LAST_LOOKED_BACK_AT = datetime.max.replace(tzinfo=UTC) - LOOK_BACK
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,14 @@ def _days_changed_by(times: Iterable[datetime]) -> set[date]:
     """
     moments = list(times)
     first, last = (pick(moments).astimezone(UTC) for pick in (min, max))
-    if last <= _LAST_LOOKED_BACK_AT and first.date() == last.date() == (last + counts.LOOK_BACK).date():
+    if last <= _LAST_LOOKED_BACK_AT and first.date() == last.date() == (last + LOOK_BACK).date():
         # Nearly every batch is of one day.
         return {first.date()}
     days = set()
     for moment in moments:
         days.add(moment.astimezone(UTC).date())
         if moment <= _LAST_LOOKED_BACK_AT:
-            days.add((moment + counts.LOOK_BACK).astimezone(UTC).date())
+            days.add((moment + LOOK_BACK).astimezone(UTC).date())
     return days
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from enum import Enum, auto
 from typing import NamedTuple, TypedDict
 
 from logs.models import ActionType
@@ -56,11 +57,19 @@ class CellRow(NamedTuple):
     total: int
 
 
+class ClickPages(Enum):
+    """Whose clicks are shown where no page is named: those of the most clicked one, or all, one over the other."""
+
+    MOST_CLICKED = auto()
+    ALL = auto()
+
+
 class Clicks(NamedTuple):
     """The pages and the squares with the most clicks, most first.
 
-    The page "" stands for the clicks before a session's first navigation.
+    The page "" stands for the clicks whose page is not known. page: whose squares they are.
     """
 
+    page: str | ClickPages
     pages: list[NameRow]
     cells: list[CellRow]

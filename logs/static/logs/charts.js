@@ -5,7 +5,22 @@
 window.logsCharts = (() => {
     const number = new Intl.NumberFormat('en');
     const HEIGHT = 400;
-    const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+    const MAX_HEIGHT = 900;
+    // A usual text is shown whole; of a longer one the beginning and the end, which tell pages apart.
+    const LONGEST = 120;
+
+    function shorten(text, length = LONGEST) {
+        const letters = Array.from(text);
+        const kept = Math.floor((length - 1) / 2);
+        return letters.length > length ? `${letters.slice(0, kept).join('')}…${letters.slice(-kept).join('')}` : text;
+    }
+
+    // Controls as they are written in a string, so that none changes the direction or the lines of the text around it.
+    const visible = (text) => text.replace(
+        /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu,
+        (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+    const short = (text, length) => visible(shorten(text, length));
 
     const counted = (count, noun) => `${number.format(count)} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -49,28 +64,60 @@ window.logsCharts = (() => {
     }
 
     function activity(data, colour) {
-        const types = data.more.types;
+        const {types, unit, open} = data.more;
+        const soFar = (index) => (index === open ? ' (so far)' : '');
+        const dayOf = (name) => name.slice(5, 10);
+        // Hours are told apart by days: a tick at each midnight, and at noon where there is room for it.
+        const isNoonShown = data.rows.length <= 72;
+        const isTick = (index, name) => unit !== 'hour' || name.endsWith(' 00:00') || (isNoonShown && name.endsWith(' 12:00'));
+        const labelOf = (name) => (unit !== 'hour' ? name : name.endsWith(' 00:00') ? dayOf(name) : name.slice(11));
         return {
             ...common(colour),
-            tooltip: {...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'}},
+            tooltip: {
+                ...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'},
+                formatter: (marks) => {
+                    const index = marks[0].dataIndex;
+                    const [name, ...counts] = data.rows[index];
+                    const total = counts.reduce((sum, count) => sum + count, 0);
+                    const lines = types.map((_, column) => `${data.columns[column + 1]}: ${number.format(counts[column])}`);
+                    return [`${name} UTC${soFar(index)}`, ...lines, `Total: ${number.format(total)}`].join('\n');
+                },
+            },
             legend: {bottom: 0, textStyle: {color: colour.text}},
             grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
             xAxis: axis(colour, {
                 type: 'category', data: data.rows.map((row) => row[0]),
-                axisLabel: {color: colour.quiet, hideOverlap: true, alignMinLabel: 'left'},
+                axisTick: {interval: isTick},
+                axisLabel: {
+                    color: colour.quiet, hideOverlap: true, alignMinLabel: 'left', formatter: labelOf,
+                    ...(unit === 'hour' && data.rows.length > 12 ? {interval: isTick} : {}),
+                },
             }),
             yAxis: axis(colour, {type: 'value', minInterval: 1}),
+            // What goes on still is drawn paler: it is not to be compared with the others.
             series: types.map((type, index) => ({
                 name: data.columns[index + 1], type: 'bar', stack: 'actions', barCategoryGap: '10%',
-                itemStyle: {color: colour.ofType[type]}, data: data.rows.map((row) => row[index + 1]),
+                itemStyle: {color: colour.ofType[type]},
+                data: data.rows.map((row, place) => (
+                    place === open ? {value: row[index + 1], itemStyle: {opacity: 0.45}} : row[index + 1])),
             })),
         };
+    }
+
+    // A square is as wide as it is high: the picture fills the width, unless the page is too long for that.
+    function heatmapSize(data, width) {
+        const {size, left, right, top, bottom} = data.more;
+        const [columns, rows] = [(right - left) / size + 1, (bottom - top) / size + 1];
+        const cell = Math.max(1, Math.min((width - 76) / columns, (MAX_HEIGHT - 84) / rows));
+        return {width: cell * columns, height: cell * rows};
     }
 
     function clicks(data, colour, width) {
         const {size, left, right, top, bottom} = data.more;
         const steps = (from, to) => Array.from({length: (to - from) / size + 1}, (_, index) => from + index * size);
-        const most = data.rows.reduce((highest, row) => Math.max(highest, row[2]), 1);
+        const inFrame = data.rows.slice(0, data.more.drawn);
+        const most = inFrame.reduce((highest, row) => Math.max(highest, row[2]), 1);
+        const frame = heatmapSize(data, width);
         // The library itself lets the labels of a heatmap overlap: one for every so many pixels.
         const labels = (places, length, spacing) => ({
             color: colour.quiet, interval: Math.ceil(places.length / Math.max(2, Math.floor(length / spacing))) - 1,
@@ -80,26 +127,29 @@ window.logsCharts = (() => {
             ...common(colour),
             tooltip: {
                 ...common(colour).tooltip,
-                formatter: ({data: [column, row, count]}) => {
+                formatter: ({data: [column, row, , count]}) => {
                     const [x, y] = [left + column * size, top + row * size];
                     return `${counted(count, 'click')}\nx ${x}–${x + size}\ny ${y}–${y + size}`;
                 },
             },
-            grid: {left: 8, right: 20, top: 28, bottom: 56, containLabel: true},
+            grid: {left: 56, top: 28, ...frame, containLabel: false},
             xAxis: axis(colour, {
-                type: 'category', data: across, position: 'top', splitLine: {show: false}, axisLabel: labels(across, width, 45),
+                type: 'category', data: across, position: 'top', splitLine: {show: false},
+                axisLabel: labels(across, frame.width, 45),
             }),
             yAxis: axis(colour, {
-                type: 'category', data: down, inverse: true, splitLine: {show: false}, axisLabel: labels(down, HEIGHT, 35),
+                type: 'category', data: down, inverse: true, splitLine: {show: false},
+                axisLabel: labels(down, frame.height, 35),
             }),
+            // By the square root of their clicks: squares with few can be seen beside the hottest.
             visualMap: {
-                min: 0, max: most, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 14, itemHeight: 120,
-                calculable: true, inRange: {color: [colour.faint, colour.ofType.CLICK, colour.strong]},
-                textStyle: {color: colour.text},
+                min: 1, max: Math.sqrt(Math.max(most, 2)), dimension: 2, orient: 'horizontal', left: 'center', bottom: 0,
+                itemWidth: 14, itemHeight: 120, calculable: true, formatter: (root) => number.format(Math.round(root ** 2)),
+                inRange: {color: [colour.faint, colour.ofType.CLICK, colour.strong]}, textStyle: {color: colour.text},
             },
             series: [{
                 type: 'heatmap',
-                data: data.rows.map(([x, y, count]) => [(x - left) / size, (y - top) / size, count]),
+                data: inFrame.map(([x, y, count]) => [(x - left) / size, (y - top) / size, Math.sqrt(count), count]),
             }],
         };
     }
@@ -116,7 +166,8 @@ window.logsCharts = (() => {
             tooltip: {
                 ...common(colour).tooltip,
                 formatter: ({dataType, data: mark, name, value}) => {
-                    const said = dataType === 'edge' ? `${mark.source.slice(2)} → ${mark.target.slice(2)}` : name.slice(2);
+                    const pages = dataType === 'edge' ? [mark.source, mark.target] : [name];
+                    const said = pages.map((page) => short(page.slice(2), LONGEST)).join(' → ');
                     return `${said}\n${counted(value, 'navigation')}`;
                 },
             },
@@ -135,7 +186,10 @@ window.logsCharts = (() => {
     function bars(data, colour, fill) {
         return {
             ...common(colour),
-            tooltip: {...common(colour).tooltip, trigger: 'item'},
+            tooltip: {
+                ...common(colour).tooltip, trigger: 'item',
+                formatter: ({name, value}) => `${short(name, LONGEST)}\n${number.format(value)}`,
+            },
             grid: {left: 8, right: 56, top: 8, bottom: 8, containLabel: true},
             xAxis: axis(colour, {type: 'value', minInterval: 1, splitNumber: 3}),
             yAxis: axis(colour, {
@@ -161,7 +215,7 @@ window.logsCharts = (() => {
     const ofList = (data) => 40 + 24 * data.rows.length;
     const names = (data, column) => new Set(data.rows.map((row) => row[column])).size;
     const heightOf = {
-        views: ofList, users: ofList, flow: (data) => Math.max(HEIGHT, 24 * Math.max(names(data, 0), names(data, 1))),
+        clicks: (data, width) => heatmapSize(data, width).height + 84, views: ofList, users: ofList, flow: (data) => Math.max(HEIGHT, 24 * Math.max(names(data, 0), names(data, 1))),
     };
 
     return {
@@ -175,6 +229,8 @@ window.logsCharts = (() => {
             const find = rowOf[chart];
             return data.links[find ? find(event, data) : event.dataIndex];
         },
-        height: (chart, data) => (heightOf[chart] ? heightOf[chart](data) : HEIGHT),
+        shorten,
+        visible,
+        height: (chart, data, width) => (heightOf[chart] ? heightOf[chart](data, width) : HEIGHT),
     };
 })();

@@ -6,7 +6,7 @@
     if (!page) {
         return;
     }
-    const {colours, option, link, height} = window.logsCharts;
+    const {colours, option, link, height, shorten, visible} = window.logsCharts;
     const number = new Intl.NumberFormat('en');
     const drawn = new Map();
     const askAgainAfter = 300;
@@ -16,7 +16,13 @@
         made.append(...children);
         return made;
     };
-    const shown = (value) => (typeof value === 'number' ? number.format(value) : value === '' ? '(none)' : value);
+    // What users sent stands apart from the text around it, whichever way it is written, and is whole on hover.
+    function shown(value) {
+        if (typeof value === 'number') {
+            return number.format(value);
+        }
+        return value === '' ? '(none)' : element('bdi', {textContent: visible(shorten(value)), title: visible(value)});
+    }
 
     // The sentences of the store's error body, or the status of an answer from elsewhere, such as a proxy.
     async function reason(answer) {
@@ -31,6 +37,7 @@
     async function load(section) {
         const state = section.querySelector('.state');
         section.dataset.state = 'loading';
+        state.textContent = 'Loading…';
         for (;;) {
             const answer = await fetch(section.dataset.source, {headers: {Accept: 'application/json'}});
             if (answer.redirected) {
@@ -53,10 +60,10 @@
         const rows = data.rows.map((row, index) => element('tr', {}, row.map((value, column) => {
             const cell = element(column ? 'td' : 'th', {className: typeof value === 'number' ? 'number' : ''});
             if (column) {
-                cell.textContent = shown(value);
+                cell.append(shown(value));
             } else {
                 cell.scope = 'row';
-                cell.append(element('a', {href: data.links[index], textContent: shown(value)}));
+                cell.append(element('a', {href: data.links[index]}, [shown(value)]));
             }
             return cell;
         })));
@@ -69,38 +76,40 @@
         section.querySelector('.tiles').replaceChildren(...data.rows.map(([name, value, before, change], index) => {
             const link = element('a', {href: data.links[index], textContent: number.format(value)});
             const compared = element('span', {className: 'change', textContent: change});
-            compared.title = `Previous period (${data.more.periodBefore}): ${number.format(before)}`;
+            compared.title = `${data.more.periodBefore} (UTC): ${number.format(before)}`;
             return element('li', {}, [element('span', {className: 'name', textContent: name}), link, compared]);
         }));
     }
 
-    function pages(data) {
+    // The choice of the page whose clicks are shown. Another one changes this chart and the address, nothing else.
+    function pages(section, data) {
         const select = document.getElementById('page');
-        const offered = data.more.pages || [];
+        const offered = [...data.more.pages];
         const chosen = data.more.page;
-        if (typeof chosen === 'string' && !offered.some(([name]) => name === chosen)) {
+        if (chosen !== null && !offered.some(([name]) => name === chosen)) {
             offered.push([chosen, 0]);
         }
-        for (const [name, count] of offered) {
-            select.append(element('option', {
-                value: `=${name}`, textContent: `${name || '(before the first navigation)'} · ${number.format(count)}`,
-            }));
-        }
-        select.value = typeof chosen === 'string' ? `=${chosen}` : '*';
-        select.addEventListener('change', () => {
-            const url = new URL(window.location);
-            url.searchParams.delete('page');
-            if (select.value !== '*') {
-                url.searchParams.set('page', select.value.slice(1));
-            }
-            url.hash = 'clicks';
-            window.location.assign(url);
-        });
+        select.replaceChildren(...offered.map(([name, count]) => element('option', {
+            value: `=${name}`, textContent: `${name ? visible(shorten(name)) : '(page not known)'} · ${number.format(count)}`,
+        })), element('option', {value: '*', textContent: 'All pages, one over the other'}));
+        select.value = chosen === null ? '*' : `=${chosen}`;
+        select.onchange = () => {
+            const choose = (url) => {
+                url.searchParams.delete('page');
+                url.searchParams.delete('allpages');
+                url.searchParams.set(...(select.value === '*' ? ['allpages', 'on'] : ['page', select.value.slice(1)]));
+                return url;
+            };
+            window.history.replaceState(null, '', choose(new URL(window.location)));
+            section.dataset.source = choose(new URL(section.dataset.source, window.location));
+            show(section);
+        };
     }
 
     function draw(section, data) {
         const frame = section.querySelector('.plot');
-        frame.style.height = `${height(section.id, data)}px`;
+        frame.style.height = `${height(section.id, data, frame.clientWidth)}px`;
+        window.echarts.getInstanceByDom(frame)?.dispose();
         const chart = window.echarts.init(frame, null, {renderer: 'canvas'});
         const paint = () => chart.setOption(option[section.id](data, colours(), frame.clientWidth), {notMerge: true});
         chart.on('click', (event) => {
@@ -109,7 +118,12 @@
                 window.location.assign(url);
             }
         });
-        drawn.set(section.id, {chart, paint});
+        const resize = () => {
+            frame.style.height = `${height(section.id, data, frame.clientWidth)}px`;
+            chart.resize();
+            paint();
+        };
+        drawn.set(section.id, {paint, resize});
         return new Promise((resolve) => {
             chart.on('finished', resolve);
             paint();
@@ -118,16 +132,19 @@
 
     async function show(section) {
         const state = section.querySelector('.state');
+        const retry = section.querySelector('.retry');
+        retry.hidden = true;
+        retry.firstChild.onclick = () => show(section);
         try {
             const data = await load(section);
             section.querySelector('.summary').textContent = data.summary;
             state.textContent = '';
             section.dataset.state = data.rows.length ? 'drawn' : 'empty';
-            if (section.id === 'clicks') {
-                pages(data);
+            if (section.id === 'clicks' && data.more.pages) {
+                pages(section, data);
             }
             if (data.rows.length) {
-                section.querySelector('.table .results').append(table(data));
+                section.querySelector('.table .results').replaceChildren(table(data));
                 if (section.id === 'totals') {
                     tiles(section, data);
                 } else {
@@ -136,8 +153,13 @@
             }
         } catch (error) {
             section.dataset.state = 'failed';
-            state.textContent = `This chart could not be loaded. ${error.message}`;
+            state.textContent = `${titleOf(section)} could not be loaded. ${error.message}`;
+            retry.hidden = false;
         }
+    }
+
+    function titleOf(section) {
+        return section.id === 'totals' ? 'The totals' : `“${section.querySelector('h2').textContent}”`;
     }
 
     function repaint() {
@@ -152,10 +174,7 @@
         page.dataset.ready = 'true';
     }
 
-    window.addEventListener('resize', () => drawn.forEach(({chart, paint}) => {
-        chart.resize();
-        paint();
-    }));
+    window.addEventListener('resize', () => drawn.forEach(({resize}) => resize()));
     window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
     new MutationObserver(repaint).observe(document.documentElement, {attributeFilter: ['data-theme']});
     start();
