@@ -181,7 +181,7 @@ def test_an_action_shows_its_properties_as_they_were_stored(viewer, post, number
     assert post(body.encode()).status_code == 200
     answer = viewer.get(_page_of(Action.objects.defer("properties").get()))
     assert answer.status_code == 200
-    assert f"&quot;more&quot;:{number}}}" in answer.text
+    assert f"&quot;more&quot;: {number}\n}}" in answer.text
 
 
 def test_an_action_names_its_user_session_time_and_type(viewer, three_sessions):

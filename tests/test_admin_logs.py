@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -86,6 +87,18 @@ def test_logs_are_narrowed_by_type_time_and_user(viewer):
     assert _sessions(viewer.get(LIST, {"user": "ann"})) == ["view", "click"]
     # From the first instant on, until right before the last.
     assert _sessions(viewer.get(LIST, {"from": "2018-10-18T12:00", "to": "2018-10-19T06:00"})) == ["view"]
+
+
+def test_a_range_of_time_finds_the_sessions_that_overlap_it(viewer):
+    store_logs(
+        a_log(a_click("2018-10-18T14:44:00-06:00"), a_click("2018-10-18T15:05:00-06:00"), session="goes into it"),
+        a_log(a_click("2018-10-18T15:59:00-06:00"), a_click("2018-10-18T16:30:00-06:00"), session="goes out of it"),
+        a_log(a_click("2018-10-18T14:00:00-06:00"), a_click("2018-10-18T17:00:00-06:00"), session="goes through it"),
+        a_log(a_click("2018-10-18T14:00:00-06:00"), a_click("2018-10-18T14:59:59-06:00"), session="ends before"),
+        a_log(a_click("2018-10-18T16:00:00-06:00"), session="begins after"),
+    )
+    found = _sessions(viewer.get(LIST, {"from": "2018-10-18T21:00", "to": "2018-10-18T22:00"}))
+    assert found == ["goes out of it", "goes into it", "goes through it"]
 
 
 def test_pages_go_there_and_back_without_a_gap(viewer, monkeypatch):
@@ -178,7 +191,7 @@ def test_a_log_tells_what_happened_with_the_time_between(viewer):
         ("navigated from communities to inventory", "+1 h 3 min", True),
     ]
     assert "1 h 3 min" in answer.context["span"]
-    assert "&quot;reason&quot;:&quot;bored&quot;" in answer.text
+    assert "&quot;reason&quot;: &quot;bored&quot;" in answer.text
 
 
 def test_numbers_are_told_as_they_were_sent(viewer, post):
@@ -199,7 +212,7 @@ def test_what_users_sent_is_never_markup(viewer):
 
 
 def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.logs._actions_by_time", pages.Pager(["time", "id"], size=2))
+    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
     store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5))))
     url = reverse("admin:logs_log_change", args=[Log.objects.get().id])
     first = viewer.get(url)
@@ -208,11 +221,98 @@ def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monk
     assert told == [("clicked at 2, 11", "+1 s"), ("clicked at 3, 11", "+1 s")]
 
 
+def test_every_page_of_a_log_shows_the_lanes_of_all_of_it(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    store_logs(
+        a_log(
+            a_click("2018-10-18T10:00:00-06:00"),
+            a_click("2018-10-18T10:00:00-06:00"),
+            a_view("2018-10-18T10:00:10-06:00"),
+            a_navigation("2018-10-18T23:00:00-06:00"),
+            session="long",
+        )
+    )
+    first = viewer.get(_page_of("long"))
+    last = viewer.get(_page_of("long") + first.context["page"].next)
+    for answer, position in ((first, "1–2 of 4 actions"), (last, "3–4 of 4 actions")):  # noqa: RUF001
+        assert position in answer.text
+        lanes = answer.context["lanes"]
+        drawn = {
+            kind.value: [(mark.count, f"{mark.start:%H:%M:%S}") for mark in marks]
+            for kind, marks in lanes.marks.items()
+        }
+        assert drawn == {"CLICK": [(2, "16:00:00")], "VIEW": [(1, "16:00:10")], "NAVIGATE": [(1, "05:00:00")]}
+        # The pause of thirteen hours takes five minutes of the lanes.
+        assert [mark.percent for marks in lanes.marks.values() for mark in marks] == [0.31, 3.44, 99.69]
+        assert (lanes.pauses, lanes.is_whole) == ([99.69], True)
+        # Of several days, so a time alone would not tell.
+        assert "10-18 16:00" in answer.text
+
+
+def test_lanes_say_where_they_end(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.timeline.MAX_IN_LANES", 2)
+    store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00") for second in range(3)), session="long"))
+    lanes = viewer.get(_page_of("long")).context["lanes"]
+    assert (len(lanes.marks["CLICK"]), lanes.is_whole) == (2, False)
+
+
+def test_a_log_can_be_entered_at_its_end_and_at_any_time(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5)), session="long"))
+
+    def told(answer) -> list[str]:
+        return [entry.words for entry in answer.context["timeline"]]
+
+    first = viewer.get(_page_of("long"))
+    assert told(viewer.get(f"{_page_of('long')}?{first.context['last']}")) == ["clicked at 3, 11", "clicked at 4, 11"]
+    there = viewer.get(_page_of("long"), {"at": "2018-10-19T03:37:02"}, follow=True)
+    assert told(there) == ["clicked at 2, 11", "clicked at 3, 11"]
+    assert "3–4 of 5 actions" in there.text  # noqa: RUF001
+    mark = first.context["lanes"].marks["CLICK"][1]
+    assert f"?at={mark.start:%Y-%m-%dT%H:%M:%S.%f}#actions" in first.text
+    assert "Enter a valid date/time." in viewer.get(_page_of("long"), {"at": "later"}).text
+
+
+def test_a_click_says_the_page_that_it_was_on(viewer):
+    store_logs(
+        a_log(
+            a_click("2018-10-18T10:00:00-06:00"),
+            a_navigation("2018-10-18T10:00:01-06:00", "home", "shop"),
+            a_click("2018-10-18T10:00:02-06:00"),
+            session="story",
+        )
+    )
+    assert [entry.page for entry in viewer.get(_page_of("story")).context["timeline"]] == ["home", "", "shop"]
+    last = Action.objects.order_by("-time").first()
+    assert "<bdi>shop</bdi>" in viewer.get(reverse("admin:logs_action_change", args=[last.id])).text
+
+
+def test_a_whole_log_can_be_taken_out(viewer):
+    store_logs(_of("s1", "an/n & co"), _of("s2", "an/n & co"))
+    answer = viewer.get(_page_of("s1"))
+    query = answer.context["export_query"]
+    assert f"/admin/logs/action/export.csv?{query.replace('&', '&amp;')}" in answer.text
+    lines = viewer.get(f"/admin/logs/action/export.ndjson?{query}").getvalue().splitlines()
+    assert [json.loads(line)["sessionId"] for line in lines] == ["s1"]
+
+
+def test_an_action_leads_to_its_place_in_the_session(viewer, monkeypatch):
+    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    store_logs(a_log(*(a_click(x=number) for number in range(5)), session="long"))
+    third = Action.objects.order_by("time", "id")[2]
+    answer = viewer.get(reverse("admin:logs_action_change", args=[third.id]))
+    place = answer.context["in_session"]
+    assert f'href="{_page_of("long")}{place}"' in answer.text
+    shown = viewer.get(_page_of("long") + place.partition("#")[0])
+    assert shown.context["timeline"][0].action.id == third.id
+    assert f'id="{place.partition("#")[2]}"' in shown.text
+
+
 def test_a_long_log_takes_as_many_queries_as_a_short_one(viewer, django_assert_max_num_queries):
     store_logs(a_log(session="short"), a_log(*[a_click()] * 1500, session="long"))
     counts = []
     for session in ("short", "long"):
-        with django_assert_max_num_queries(15) as queries:
+        with django_assert_max_num_queries(16) as queries:
             answer = viewer.get(_page_of(session))
         counts.append(len(queries))
         assert len(answer.context["timeline"]) <= 100

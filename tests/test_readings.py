@@ -360,6 +360,7 @@ def test_the_parts_of_a_text_are_those_of_its_value(seed):
     safe = jsontext.without_lone_surrogates(text)
     assert jsontext.decode(jsontext.compact(text).decode()) == value
     assert len(jsontext.compact(text)) <= len(text)
+    assert jsontext.compact(jsontext.indented(text.decode()).encode()) == jsontext.compact(text)
     assert jsontext.encode(jsontext.decode(jsontext.encode(value))) == jsontext.encode(value)
     if isinstance(value, str):
         assert jsontext.has_forbidden_escape(safe) == jsontext.has_forbidden_character(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -15,9 +16,10 @@ from django.urls import URLPattern, path
 from logs.admin.base import ReadOnlyAdmin, refuse, staff_name
 from logs.admin.filters import ActionListFilter
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import entries, with_text
+from logs.admin.timeline import by_time, entries, with_text
 from logs.models import AccessKind, Action
 from logs.store.access_records import note, selection_in_words
+from logs.store.click_pages import ClickPage
 from logs.transfer.exporting import FORMATS, RecordedExport
 
 _by_time = Pager(["-time", "-id"])
@@ -40,7 +42,7 @@ class ActionAdmin(ReadOnlyAdmin):
         return request.user.has_perms(["logs.view_log", "logs.view_action"])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Action]:
-        return with_text(Action.objects.all())
+        return with_text(Action.objects.annotate(page=ClickPage()))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
@@ -79,7 +81,12 @@ class ActionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         action = self.get_object(request, object_id)
         note(AccessKind.VIEW, staff_name(request), f"one user, action {action.id}", action.user_id, count=1)
-        context = self.context(request, "Action", entry=next(entries([action], None)))
+        context = self.context(
+            request,
+            "Action",
+            entry=next(entries([action], None)),
+            in_session=f"?{urlencode({'after': by_time.encode([action.time, action.id - 1])})}#action-{action.id}",
+        )
         return TemplateResponse(request, "admin/logs/action.html", context)
 
     def export_view(self, request: HttpRequest, file_format: str) -> HttpResponse | StreamingHttpResponse:

@@ -63,6 +63,13 @@ class TimeRangeForm(forms.Form):
             self.add_error("to", "The end must be after the start.")
 
 
+class JumpForm(forms.Form):
+    """An instant in a session: its page begins with the first action from there on."""
+
+    at = UTCTimeField(label="Jump to (UTC)")
+    at.widget.attrs["step"] = 1
+
+
 class LogListForm(TimeRangeForm):
     q = ExactText(
         max_length=MAX_ID_LENGTH + 2,

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 import logs.lib.fields  # noqa: F401  registers begins_with
 from logs.admin.base import ReadOnlyAdmin, staff_name
-from logs.admin.forms import LogListForm
+from logs.admin.forms import JumpForm, LogListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import PAUSE, duration, entries, lanes, with_text
+from logs.admin.timeline import MAX_IN_LANES, PAUSE, by_time, duration, entries, lanes, with_text
 from logs.lib.text import count_of
 from logs.models import AccessKind, Action, ActionType, Log
 from logs.store import access_records, purge
+from logs.store.click_pages import ClickPage
 from logs.store.purge import PurgeCounts, Selection
+from logs.transfer.exporting import FORMATS
 
 # Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
 _FEW_HITS = 1_000
 _OTHER_LOGS = 10
+# No row has a higher id.
+_LAST_ID = 2**63 - 1
 
 _logs_by_time = Pager(["-first_time", "-id"], time="first_time")
-_actions_by_time = Pager(["time", "id"])
 
 
 @admin.register(Log)
@@ -66,17 +70,20 @@ class LogAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
         log = self._log(request, object_id)
+        jump = JumpForm(request.GET)
+        if jump.is_valid() and jump.cleaned_data["at"]:
+            return HttpResponseRedirect(f"?{urlencode({'after': by_time.encode([jump.cleaned_data['at'], 0])})}")
         actions = Action.objects.filter(user_id=log.user_id, log_id=log.id)
-        page = _actions_by_time.page(with_text(actions), request.GET)
+        page = by_time.page(with_text(actions).annotate(page=ClickPage()), request.GET)
         access_records.note(
             AccessKind.VIEW, staff_name(request), f"one user, log {log.id}", log.user_id, count=len(page.rows)
         )
-        timeline = []
+        first_number, timeline = 0, []
         if page.rows:
             first = page.rows[0]
             earlier = actions.filter(Q(time__lt=first.time) | Q(time=first.time, id__lt=first.id), time__lte=first.time)
-            before = earlier.order_by("-time", "-id").values_list("time", flat=True).first() if page.previous else None
-            timeline = list(entries(page.rows, before))
+            found = earlier.aggregate(last=Max("time"), count=Count("id"))
+            first_number, timeline = found["count"] + 1, list(entries(page.rows, found["last"]))
         others = Log.objects.filter(user_id=log.user_id).exclude(id=log.id)
         context = self.context(
             request,
@@ -84,9 +91,17 @@ class LogAdmin(ReadOnlyAdmin):
             log=log,
             span=duration(log.last_time - log.first_time),
             page=page,
+            first_number=first_number,
+            last_number=first_number + len(page.rows) - 1,
+            last=urlencode({"before": by_time.encode([log.last_time, _LAST_ID])}),
+            jump=jump if jump.errors else JumpForm(),
             timeline=timeline,
-            lanes=lanes(timeline),
+            lanes=lanes(actions),
+            tick_format="H:i:s" if log.first_time.date() == log.last_time.date() else "m-d H:i",
+            max_in_lanes=MAX_IN_LANES,
             pause=duration(PAUSE),
+            export_query=urlencode({"user": log.user_id, "session": log.session_id}),
+            export_formats=list(FORMATS),
             previous_log=others.filter(id__lt=log.id).order_by("-id").first(),
             next_log=others.filter(id__gt=log.id).order_by("id").first(),
             other_logs=others.order_by("-id")[:_OTHER_LOGS],
@@ -154,12 +169,15 @@ class LogAdmin(ReadOnlyAdmin):
 
 
 def _narrow(logs: QuerySet[Log], chosen: dict[str, Any]) -> tuple[QuerySet[Log], Q | None]:
-    """Return the logs of what an index serves, and the conditions that none does."""
+    """Return the logs of what an index serves, and the conditions that none does.
+
+    A log is in a range of time when it has begun before its end, and not ended before its beginning.
+    """
     sift = Q()
     if chosen["user"]:
         logs = logs.filter(user_id=chosen["user"])
     if chosen["from"]:
-        logs = logs.filter(first_time__gte=chosen["from"])
+        sift &= Q(last_time__gte=chosen["from"])
     if chosen["to"]:
         logs = logs.filter(first_time__lt=chosen["to"])
     if chosen["q"]:

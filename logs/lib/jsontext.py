@@ -35,6 +35,8 @@ def _value_pattern() -> bytes:
 
 _find_element_after = re.compile(rb"[,\s]*+(" + _value_pattern() + rb")", re.DOTALL).match
 _find_member = re.compile(rb"[,\s]*+(" + _STRING + rb")\s*+:\s*+(" + _value_pattern() + rb")", re.DOTALL).match
+_find_pieces = re.compile(_STRING.decode() + r"|\{\}|\[\]|[\[\]{},:]|[^\[\]{},:\"\s]+", re.DOTALL).findall
+_INDENT = "  "
 # Runs of whole strings and what is between them, and of whole escapes and what is between them: each is short enough
 # for the list of pieces that re makes of it.
 _find_strings = re.compile(rb'(?:[^"]{1,16}+|' + _STRING + rb"){1,4096}+", re.DOTALL).match
@@ -179,6 +181,23 @@ def has_forbidden_escape(text: bytes) -> bool:
 def compact(text: bytes) -> bytes:
     """Return a JSON text that check() has passed without the blanks between its values."""
     return _substitute(_find_strings, _drop_blanks, rb"\1", text)
+
+
+def indented(text: str) -> str:
+    """Return a compact JSON text with each member and element on a line of its own, and its values as they are."""
+    lines, depth = io.StringIO(), 0
+    for piece in _find_pieces(text):
+        if piece in ("{", "["):
+            depth += 1
+            lines.write(f"{piece}\n{_INDENT * depth}")
+        elif piece in ("}", "]"):
+            depth -= 1
+            lines.write(f"\n{_INDENT * depth}{piece}")
+        elif piece == ",":
+            lines.write(f",\n{_INDENT * depth}")
+        else:
+            lines.write(": " if piece == ":" else piece)
+    return lines.getvalue()
 
 
 def encode(value: JSONValue) -> str:
