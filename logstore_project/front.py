@@ -14,10 +14,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from logs import NAME, __version__
 from logs.api.example import example_text
+from logstore_project.pages import prefers_html
 
 # Whose logs the button stores: nobody who could be a real user.
 TRIAL_USER = "try-it"
-JSON, HTML = "application/json", "text/html"
 
 
 # Nothing can be forged where nothing is changed: another method is a 405, not the 403 of a form without its token.
@@ -30,7 +30,7 @@ class FrontView(ReadOnlyView):
     """A page for a browser, links as JSON for everybody else; neither shows anything that is stored."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        answer = self._page(request) if _prefers_html(request) else JsonResponse(_links())
+        answer = self._page(request) if prefers_html(request) else JsonResponse(_links())
         patch_vary_headers(answer, ["Accept"])
         return answer
 
@@ -72,11 +72,3 @@ def _links() -> dict[str, object]:
             "readyz": reverse("readyz"),
         },
     }
-
-
-def _prefers_html(request: HttpRequest) -> bool:
-    try:
-        return request.get_preferred_type([JSON, HTML]) == HTML
-    except ValueError:
-        # An Accept that can't be read.
-        return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -14,16 +16,19 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
 from django.db import Error
 from django.dispatch import receiver
-from django.http import FileResponse, HttpRequest, HttpResponse, UnreadablePostError
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
+from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
 
+from logs import NAME
 from logs.api.exceptions import answer_exception, bad_request, error_response
 from logs.lib import metrics
 from logs.lib.errors import ErrorCode
 from logstore_project.logging import NO_REQUEST, request_id
-from logstore_project.pages import LOGS, first_part, is_for_programs
+from logstore_project.pages import LOGS, first_part, is_for_programs, prefers_html
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -129,6 +134,31 @@ class ErrorBodyMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer what a view of the API raises before Django makes a page of it."""
         return answer_exception(exception) if is_for_programs(request) else None
+
+
+class ErrorPageMiddleware:
+    """Shows a browser an error of our pages as a page, for which it asks neither the database nor who is logged in."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code < 400 or not isinstance(response, JsonResponse) or is_for_programs(request):
+            return response
+        patch_vary_headers(response, ["Accept"])
+        if prefers_html(request):
+            context = {
+                "name": NAME,
+                "title": HTTPStatus(response.status_code).phrase,
+                "error": json.loads(response.content),
+                "request_id": request_id.get(),
+                "is_admin": first_part(request) == "admin",
+            }
+            response.content = render_to_string("logs/error.html", context)
+            response.headers["Content-Type"] = "text/html; charset=utf-8"
+            response.headers["Content-Length"] = str(len(response.content))
+        return response
 
 
 class FormSizeMiddleware:

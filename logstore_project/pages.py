@@ -25,6 +25,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 Answer: TypeAlias = HttpResponseBase | Awaitable[HttpResponseBase]
 
 LOGS = "logs"
+_JSON, _HTML = "application/json", "text/html"
 # The first part of the paths where programs call, and every error has the contract's body.
 _PROGRAMS = frozenset({LOGS, "stats", "healthz", "readyz", "metrics", "schema"})
 
@@ -37,6 +38,15 @@ def first_part(request: HttpRequest) -> str:
 def is_for_programs(request: HttpRequest) -> bool:
     """Return whether a request is for a URL that programs call, not for a page."""
     return first_part(request) in _PROGRAMS
+
+
+def prefers_html(request: HttpRequest) -> bool:
+    """Return whether a request is a browser's, which shows a page, and not a program's, which reads JSON."""
+    try:
+        return request.get_preferred_type([_JSON, _HTML]) == _HTML
+    except ValueError:
+        # An Accept that can't be read.
+        return False
 
 
 class _ForPages(MiddlewareMixin):

@@ -135,6 +135,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "logstore_project.pages.PageStatic",
     "logstore_project.middleware.CompressionMiddleware",
+    "logstore_project.middleware.ErrorPageMiddleware",
     "logstore_project.middleware.FormSizeMiddleware",
     "logstore_project.pages.PageSession",
     "logstore_project.pages.PageCommon",

@@ -13,7 +13,7 @@ from django.urls import include, path
 
 from logs.lib.errors import ErrorCode
 from logstore_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
-from tests.builders import a_log, refusal, stored_actions
+from tests.builders import a_log, a_staff_user, refusal, stored_actions
 from tests.server import Server
 
 SECRET = "password=hunter2"
@@ -25,7 +25,7 @@ def fails(request: HttpRequest, error: type[Exception]) -> HttpResponse:
 
 # This module is a URLconf, too: the store's URLs and some that fail.
 urlpatterns = [
-    path("", include("logs.urls")),
+    path("", include("logstore_project.urls")),
     *(
         path(f"{start}{name}/", fails, {"error": error})
         for start in ("", "stats/")
@@ -321,3 +321,50 @@ def test_a_filter_of_the_admin_with_u_0000_is_no_fault_of_the_store_s(admin_clie
     admin_client.raise_request_exception = False
     answer = admin_client.get("/admin/access/apikey/?scope__exact=%00")
     assert answer.status_code == 200 or refusal(answer) == (400, "INVALID_CHARACTER")
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("url", ["/log/", "/docs/x", "/static/no.css"])
+def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_the_body(client, url):
+    page = client.get(url, headers=BROWSER)
+    assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert page.headers["X-Request-ID"] in page.text
+    assert "There is nothing at this URL." in page.text
+    assert "Accept" in page.headers["Vary"]
+    program = client.get(url, headers={"Accept": "application/json"})
+    assert refusal(program) == (404, "NOT_FOUND")
+    assert "Accept" in program.headers["Vary"]
+
+
+@pytest.mark.django_db
+def test_an_error_of_the_admin_is_a_page_with_a_way_back(client):
+    client.force_login(a_staff_user())
+    answer = client.get("/admin/logs/log/", headers=BROWSER)
+    assert answer.status_code == 403
+    assert "This is not allowed." in answer.text
+    assert '<a href="/admin/">' in answer.text
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+@pytest.mark.django_db
+def test_a_page_of_an_error_says_what_is_wrong_and_where_but_runs_nothing_of_it(client):
+    client.force_login(a_staff_user("view_log", "view_action"))
+    answer = client.get("/admin/logs/action/export.csv", {"from": "<script>"}, headers=BROWSER)
+    assert answer.status_code == 400
+    assert "<code>from</code>: Enter a valid date/time." in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_an_error_for_a_program_is_never_a_page(client):
+    for url in ("/logs/x", "/stats/x", "/healthz/"):
+        assert refusal(client.get(url, headers=BROWSER)) == (404, "NOT_FOUND")
+
+
+@failing_urls
+def test_a_fault_of_ours_is_a_page_that_says_nothing_of_it(server_answers, client):
+    answer = client.get("/fails/", headers=BROWSER)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
+    assert "INTERNAL_ERROR" in answer.text
+    assert SECRET not in answer.text
