@@ -71,7 +71,6 @@ def test_an_export_holds_what_the_list_shows(viewer, three_sessions, query, word
     answer = viewer.get(f"{LIST}export.ndjson", query)
     actions = [action for line in answer.getvalue().splitlines() for action in json.loads(line)["actions"]]
     assert answer.streaming
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="actions.ndjson"'
     assert {(one["time"], one["type"]) for one in actions} == {
         (entry.action.time.astimezone(WIRE_ZONE).isoformat(), entry.action.type)
         for entry in viewer.get(LIST, query).context["entries"]
@@ -86,6 +85,33 @@ def test_ndjson_is_the_wires_so_that_it_can_be_imported(viewer, three_sessions, 
     Log.objects.all().delete()
     command("importlogs", tmp_path / "actions.ndjson")
     assert sorted(get(), key=itemgetter("sessionId")) == sorted(before, key=itemgetter("sessionId"))
+
+
+@pytest.mark.parametrize(
+    "query, name",
+    [
+        ({}, "actions.csv"),
+        (
+            {"user": "ann", "types": "CLICK", "from": "2018-10-01T00:00", "to": "2018-11-01T08:30"},
+            "actions-ann-CLICK-from-2018-10-01-to-2018-11-01T083000.csv",
+        ),
+        ({"user": '../é"\r\nX: y'}, "actions-__X_y.csv"),
+        ({"session": "s" * 200, "box": "1,2,3,4"}, f"actions-{'s' * 60}-filtered.csv"),
+    ],
+    ids=str,
+)
+def test_an_export_is_named_by_what_it_holds(viewer, three_sessions, query, name):
+    answer = viewer.get(f"{LIST}export.csv", query)
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    answer.close()
+
+
+def test_rows_are_exported_by_time_and_the_list_says_the_zone_of_the_files(viewer, three_sessions):
+    rows = csv.DictReader(io.StringIO(viewer.get(f"{LIST}export.csv", {"user": "ann"}).getvalue().decode()))
+    times = [row["time"] for row in rows]
+    assert times == sorted(times)
+    assert times[0] == "2018-10-18T09:00:00-06:00"
+    assert "Times in the files have the offset UTC-06:00." in viewer.get(LIST).text
 
 
 def test_a_json_export_is_the_wires_too(viewer, three_sessions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_new_key_is_shown_once_and_never_again(admin_client):
         assert page.status_code == 200
         assert text not in page.content.decode()
     assert text not in str(admin_client.cookies)
+
+
+@pytest.mark.parametrize("scope, request_", [("ingest", "-d '[\n"), ("read", "/logs/?limit=10'"), ("both", "-d '[\n")])
+def test_a_new_key_comes_with_a_request_to_try_it(admin_client, scope, request_):
+    made = admin_client.post(f"{LIST}add/", {"name": "x", "scope": scope, "expires_0": "", "expires_1": ""})
+    example = html.unescape(re.search(r'<pre class="key" id="api-key-example">(.*?)</pre>', made.text, re.DOTALL)[1])
+    assert example.startswith("curl ")
+    assert f"-H 'Authorization: Bearer {text_on(made)}'" in example
+    assert request_ in example
 
 
 def test_the_list_shows_what_is_known_of_a_key(admin_client):

@@ -249,3 +249,20 @@ def _colours_drawn(page: Page, chart: str) -> int:
             return new Set(new Uint32Array(pixels.buffer)).size;
         }"""
     )
+
+
+@on_every_screen
+def test_a_new_key_is_copied_and_fits_the_screen(visit, db):
+    User.objects.create_superuser("staff", password=PASSWORD)
+    page = _log_in(visit)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open("/admin/access/apikey/add/")
+    page.get_by_label("Name").fill("Web shop")
+    page.get_by_label("Scope").select_option("both")
+    expect(page.get_by_label("Expires: date")).to_be_visible()
+    expect(page.get_by_label("Expires: time")).to_be_visible()
+    page.get_by_role("button", name="Save").first.click()
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#api-key").inner_text()
+    assert has_no_sideways_scroll(page)

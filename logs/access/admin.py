@@ -36,6 +36,14 @@ class ApiKeyAdmin(_ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         return [] if obj is None else [name for name in self.columns if name != "name"]
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "expires":
+            # The field's label is not that of either of its two inputs.
+            for widget, part in zip(field.widget.widgets, ("date", "time"), strict=True):
+                widget.attrs["aria-label"] = f"Expires: {part}"
+        return field
+
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """Return False for everybody: a revoked key stays, so that the use of it can be traced."""
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,11 +14,13 @@ from django.db.models import F, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.http import content_disposition_header
 
 from logs.admin.base import ReadOnlyAdmin, refuse, staff_name
 from logs.admin.filters import ActionListFilter
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import by_time, entries, with_text
+from logs.lib.times import WIRE_ZONE
 from logs.models import AccessKind, Action
 from logs.store.access_records import note, selection_in_words
 from logs.store.click_pages import ClickPage
@@ -25,6 +29,10 @@ from logs.transfer.exporting import FORMATS, RecordedExport
 _by_time = Pager(["-time", "-id"])
 # A user's actions lie session by session in their index.
 _by_session = Pager(["-log_id", "-time", "-id"])
+
+# An id may be any text; a name of a file may not.
+_drop_harmful = re.compile(r"[^\w.@+-]+|^\.+", re.ASCII).sub
+_LONGEST_PART = 60
 
 
 @admin.register(Action)
@@ -67,6 +75,7 @@ class ActionAdmin(ReadOnlyAdmin):
             about=None if query else about_how_many(Action),
             export_query=query.urlencode(),
             export_formats=list(FORMATS),
+            wire_offset=WIRE_ZONE,
             is_store_empty=not page.rows and not Action.objects.exists(),
         )
         return TemplateResponse(request, "admin/logs/action_list.html", context)
@@ -90,14 +99,19 @@ class ActionAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/logs/action.html", context)
 
     def export_view(self, request: HttpRequest, file_format: str) -> HttpResponse | StreamingHttpResponse:
-        """Stream the actions that the list would show with the same query string, all of them, oldest first."""
+        """Stream the actions that the list would show with the same query string, all of them, oldest first.
+
+        A user's are session by session in a format whose records are sessions.
+        """
         self.require("view_log", "view_action", request=request)
         listed = ActionListFilter(request.GET, Action.objects.all())
         if file_format not in FORMATS:
             raise Http404
         if not listed.chosen:
             return refuse(listed.form)
-        order = ("log_id", "time", "id") if listed.chosen["user"] else ("time", "id")
+        is_by_session = listed.chosen["user"] and file_format != "csv"
+        order = ("log_id", "time", "id") if is_by_session else ("time", "id")
+        name = f"{_file_name(listed.chosen)}.{file_format}"
         return StreamingHttpResponse(
             RecordedExport(
                 listed.qs.with_log().order_by(*order),
@@ -106,8 +120,20 @@ class ActionAdmin(ReadOnlyAdmin):
                 *_selection(listed.chosen),
             ),
             content_type=FORMATS[file_format].content_type,
-            headers={"Content-Disposition": f'attachment; filename="actions.{file_format}"'},
+            headers={"Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name))},
         )
+
+
+def _file_name(chosen: Mapping[str, Any]) -> str:
+    """Return what a file of actions holds, as its name says it: `actions-ann-CLICK-from-2026-10-01`."""
+    parts = ["actions", chosen["user"], chosen["session"], *chosen["types"]]
+    for name in ("from", "to"):
+        if chosen[name]:
+            moment = chosen[name].replace(tzinfo=None)
+            is_midnight = moment.time() == time.min
+            parts += [name, moment.date().isoformat() if is_midnight else f"{moment:%Y-%m-%dT%H%M%S}"]
+    others = any(value for name, value in chosen.items() if name not in ("user", "session", "types", "from", "to"))
+    return "-".join(_drop_harmful("_", part)[:_LONGEST_PART] for part in [*parts, *["filtered"] * others] if part)
 
 
 def _selection(chosen: Mapping[str, Any]) -> tuple[str, str]:
