@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import ConsoleMessage, Page
 
 DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
@@ -37,6 +40,15 @@ class Visit:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.server).netloc:
             self.troubles.append(f"request: {url}")
+
+
+def log_in(visit: Visit, username: str) -> Page:
+    """Go on as a user of the store, without the form."""
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    key = str(client.session.session_key)
+    visit.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": visit.server}])
+    return visit.page
 
 
 def has_no_sideways_scroll(page: Page) -> bool:

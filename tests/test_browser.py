@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from logs.lib.times import format_time
 from logs.models import Log
-from tests.browser import Visit, has_no_sideways_scroll, on_every_screen
+from tests.browser import Visit, has_no_sideways_scroll, log_in, on_every_screen
 from tests.builders import a_click, a_log, a_navigation, a_staff_user, a_view, store_logs
 
 pytest_plugins = ["tests.browser_fixtures"]
@@ -49,12 +47,7 @@ def stored() -> None:
 
 
 def _log_in(visit: Visit) -> Page:
-    """Go on as the staff of `stored`, without the form."""
-    client = Client()
-    client.force_login(User.objects.get(username="staff"))
-    session = {"name": settings.SESSION_COOKIE_NAME, "value": client.session.session_key, "url": visit.server}
-    visit.page.context.add_cookies([session])
-    return visit.page
+    return log_in(visit, "staff")
 
 
 def _log_in_by_hand(visit: Visit) -> Page:

@@ -38,7 +38,7 @@ class ApiKeyAdmin(_ModelAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "expires":
+        if db_field.name == "expires" and field is not None:
             # The field's label is not that of either of its two inputs.
             for widget, part in zip(field.widget.widgets, ("date", "time"), strict=True):
                 widget.attrs["aria-label"] = f"Expires: {part}"
