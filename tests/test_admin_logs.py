@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -13,7 +14,8 @@ from django.urls import reverse
 from logs.admin import pages
 from logs.admin.timeline import duration
 from logs.models import Action, Log
-from tests.builders import a_click, a_log, a_navigation, a_view, store_logs
+from logs.templatetags.shown import shown
+from tests.builders import a_click, a_log, a_navigation, a_staff_user, a_view, store_logs
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +53,9 @@ def test_logs_come_newest_first_with_their_counts(viewer):
         pytest.param("ann", {"s1", "s2", "ann-tablet"}, id="a user or session that begins so"),
         pytest.param('"ann"', {"s1"}, id="exactly a user"),
         pytest.param('"ann-tablet"', {"ann-tablet"}, id="exactly a session"),
+        pytest.param(r'"x\ny"', {"s7"}, id="a line break as JSON writes it"),
+        pytest.param('"' + "\U0001f600" * 255 + '"', {"s8"}, id="as many characters as there may be"),
+        pytest.param(r'"\ud800"', set(), id="what no id can hold"),
         pytest.param("Ann", {"s3"}, id="case counts"),
         pytest.param("a%", {"s4"}, id="a wildcard is a character like any"),
         pytest.param("nn", set(), id="not in the middle"),
@@ -67,6 +72,8 @@ def test_a_search_finds_users_and_sessions(viewer, search, found):
         _of("s5", " ann"),
         _of("s6", "\U0010ffff\U0010ffffx"),
         _of("ann-tablet", "bob"),
+        _of("s7", "x\ny"),
+        _of("s8", "\U0001f600" * 255),
     )
     assert set(_sessions(viewer.get(LIST, {"q": search}))) == found
 
@@ -209,6 +216,38 @@ def test_what_users_sent_is_never_markup(viewer):
         answer = viewer.get(url)
         assert "alert(1)" in answer.text
         assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "text, html",
+    [
+        ("ann", "<bdi>ann</bdi>"),
+        ("<b>", "<bdi>&lt;b&gt;</bdi>"),
+        ("\u202eresU\n", '<bdi title="\\u202eresU\\u000a">\\u202eresU\\u000a</bdi>'),
+        ("0123456789", '<bdi title="0123456789">012…789</bdi>'),
+    ],
+)
+def test_what_users_sent_changes_nothing_around_it(text, html):
+    assert shown(text, 8) == html
+
+
+def test_no_page_shows_the_controls_in_a_text(viewer):
+    evil = "\u202eresu siht esarE"
+    store_logs(a_log(a_view(viewed_id=evil), a_navigation(page_from=evil, page_to="x"), user=evil, session=evil))
+    viewer.force_login(a_staff_user("view_log", "view_action", "delete_log", "erase_user", name="eraser"))
+    log, action = Log.objects.get(), Action.objects.defer("properties").first()
+    for url in (
+        LIST,
+        _page_of(evil),
+        f"{LIST}{log.id}/delete/",
+        f"{LIST}{log.id}/erase-user/",
+        "/admin/logs/action/",
+        reverse("admin:logs_action_change", args=[action.id]),
+    ):
+        text = viewer.get(url).text
+        assert r"\u202eresu siht esarE" in text
+        # What was stored stays as it was where the JSON is shown.
+        assert "\u202e" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)
 
 
 def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monkeypatch):

@@ -25,6 +25,10 @@ class ExactText(forms.CharField):
     def __init__(self, max_length: int = MAX_ID_LENGTH, **kwargs: Any) -> None:
         super().__init__(max_length=max_length, strip=False, required=False, **kwargs)
 
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        # Browsers would count an emoji as two characters, and cut what is allowed.
+        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
+
 
 class UTCTimeField(forms.DateTimeField):
     """A time in UTC, picked from the browser's own calendar."""
@@ -75,7 +79,7 @@ class LogListForm(TimeRangeForm):
         max_length=MAX_ID_LENGTH + 2,
         label="User or session",
         widget=forms.TextInput({"type": "search", "placeholder": "starts with…"}),
-        help_text='Use quotes for an exact match: "abc"',
+        help_text='Use quotes for an exact match: "abc", or "a\\nb" as in JSON',
     )
     user = ExactText(widget=forms.HiddenInput)
     types = ActionTypesField()

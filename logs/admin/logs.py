@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from logs.admin.base import ReadOnlyAdmin, staff_name
 from logs.admin.forms import JumpForm, LogListForm
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import MAX_IN_LANES, PAUSE, by_time, duration, entries, lanes, with_text
+from logs.lib import jsontext
 from logs.lib.text import count_of
 from logs.models import AccessKind, Action, ActionType, Log
 from logs.store import access_records, purge
@@ -202,5 +204,14 @@ def _ids_of(text: str) -> set[int]:
 
 def _is_hit(text: str, column: str) -> Q:
     if len(text) > 2 and text.startswith('"') and text.endswith('"'):
-        return Q(**{column: text[1:-1]})
+        return Q(**{column: _unquoted(text)})
     return Q(**{f"{column}__begins_with": text})
+
+
+def _unquoted(text: str) -> str:
+    """Return what is in quotes: as a string of JSON, which can write any character, else as it is."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text[1:-1]
+    return text[1:-1] if jsontext.has_forbidden_character(value) else str(value)
