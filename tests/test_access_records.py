@@ -113,7 +113,7 @@ def test_an_erasure_is_on_record_without_the_id_and_takes_it_from_earlier_record
     staff.get(log_page())
     staff.get(log_page("bob"))
     log_id = log_of(ANN).id
-    staff.post(reverse("admin:logs_log_erase_user", args=[log_id]))
+    staff.post(reverse("admin:logs_log_erase_user", args=[log_id]), {"confirmation": ANN})
     assert [(kind, user, count) for _, kind, user, _, count in records()] == [
         ("VIEW", "", 3),
         ("VIEW", "bob", 3),

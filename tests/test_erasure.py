@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from logs.lib.times import parse_time
-from logs.models import Action, Log, RolledUpDay, Rollup
+from logs.models import Action, ErasedUser, Log, RolledUpDay, Rollup
 from logs.store import deletion, purge
 from logs.store.days import Days
 from logs.store.purge import PurgeCounts
@@ -22,6 +22,7 @@ from tests.builders import (
     a_navigation,
     a_staff_user,
     a_view,
+    refusal,
     store_logs,
     stored_actions,
     stored_logs,
@@ -73,15 +74,57 @@ def test_a_log_that_has_no_actions_is_deleted_too_and_no_other(eraser, two_users
 
 
 def test_an_erased_user_goes_whole_and_nobody_else(eraser, two_users):
-    answer = eraser.post(_address("erase_user", "a2"), follow=True)
+    answer = eraser.post(_address("erase_user", "a2"), {"confirmation": "private-ann"}, follow=True)
     assert "The user was erased: 2 logs, 6 actions." in answer.text
     assert set(Log.objects.values_list("user_id", flat=True)) == {"bob"}
     assert set(Action.objects.values_list("user_id", flat=True)) == {"bob"}
 
 
+@pytest.mark.parametrize("typed", [{}, {"confirmation": ""}, {"confirmation": "private-Ann"}])
+def test_nobody_is_erased_until_the_id_is_typed(eraser, two_users, typed):
+    answer = eraser.post(_address("erase_user", "a2"), typed)
+    assert "Nothing was deleted." in answer.text
+    assert stored_actions() == 9
+
+
+@pytest.mark.parametrize("user", ["\u202eann", "a\nb", "a  b", "u" * 65])
+def test_an_id_that_nobody_can_type_needs_a_word(eraser, user):
+    store_logs(a_log(user=user, session="a1"))
+    eraser.post(_address("erase_user", "a1", user), {"confirmation": user})
+    assert stored_actions() == 3
+    eraser.post(_address("erase_user", "a1", user), {"confirmation": "erase"})
+    assert stored_actions() == 0
+
+
+def test_who_may_see_erasures_is_led_to_it_and_others_find_it_by_the_user(client, two_users):
+    everything = ("view_log", "view_action", "erase_user", "view_eraseduser")
+    client.force_login(a_staff_user(*everything, name="eraser"))
+    address = _address("erase_user", "a1")
+    assert f'<a href="{address}">Erase user</a>' in client.get("/admin/logs/log/?user=private-ann&q=%22a1%22").text
+    answer = client.post(address, {"confirmation": "private-ann"})
+    erasure = ErasedUser.objects.get()
+    assert answer.url == f"/admin/logs/eraseduser/{erasure.pk}/change/"
+    found = client.get("/admin/logs/log/?user=private-ann").text
+    assert "This user was erased, asked for at" in found
+    assert answer.url in found
+    client.force_login(a_staff_user("view_log", name="other"))
+    found = client.get("/admin/logs/log/?user=private-ann").text
+    assert "This user was erased, asked for at" in found
+    assert answer.url not in found
+
+
+def test_the_old_address_of_a_log_says_that_it_was_erased(eraser, two_users):
+    page = _address("change", "a1")
+    eraser.post(_address("erase_user", "a1"), {"confirmation": "private-ann"})
+    answer = eraser.get(page)
+    assert refusal(answer) == (404, "NOT_FOUND")
+    assert "by eraser. The user was erased: 2 logs, 6 actions." in answer.json()["detail"]
+    assert "private-ann" not in answer.text
+
+
 @pytest.mark.parametrize("page", ["delete", "erase_user"])
 def test_the_history_keeps_who_did_it_but_not_whose_it_was(eraser, two_users, page):
-    eraser.post(_address(page, "a1"))
+    eraser.post(_address(page, "a1"), {"confirmation": "private-ann"})
     entry = LogEntry.objects.get()
     assert entry.user.get_username() == "eraser"
     assert entry.is_deletion()

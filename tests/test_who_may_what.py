@@ -210,6 +210,7 @@ TOKEN = "a" * 32
 # What each form that changes something takes.
 FORM = {
     "post": "yes",
+    "confirmation": "ABC123XYZ",
     "name": "another name",
     "scope": "read",
     "username": "another",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Max, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
@@ -20,10 +21,12 @@ from logs.admin.base import ReadOnlyAdmin, staff_name
 from logs.admin.forms import JumpForm, LogListForm
 from logs.admin.pages import Pager, about_how_many
 from logs.admin.timeline import MAX_IN_LANES, PAUSE, by_time, duration, entries, lanes, with_text
+from logs.api.exceptions import error_response
 from logs.lib import jsontext
+from logs.lib.errors import ErrorCode
 from logs.lib.text import count_of
 from logs.models import AccessKind, Action, ActionType, Log
-from logs.store import access_records, purge
+from logs.store import access_records, erasures, purge
 from logs.store.click_pages import ClickPage
 from logs.store.purge import PurgeCounts, Selection
 from logs.transfer.exporting import FORMATS
@@ -31,6 +34,8 @@ from logs.transfer.exporting import FORMATS
 # Up to so many hits, a search reads them all and sorts them; beyond, it goes through the logs from the newest on.
 _FEW_HITS = 1_000
 _OTHER_LOGS = 10
+# Nobody is made to type a longer id.
+_MOST_TYPED = 64
 # No row has a higher id.
 _LAST_ID = 2**63 - 1
 
@@ -55,11 +60,16 @@ class LogAdmin(ReadOnlyAdmin):
         logs, sift = _narrow(Log.objects.all(), chosen) if form.is_valid() else (Log.objects.none(), None)
         page = _logs_by_time.page(logs, request.GET, sift)
         is_narrowed = bool(set(request.GET) - {"after", "before"})
+        user_id = chosen.get("user")
         context = self.context(
             request,
             "Logs",
             form=form,
             page=page,
+            user_id=user_id,
+            erasure=erasures.of_user(user_id).first() if user_id else None,
+            may_erase=request.user.has_perm("logs.erase_user"),
+            may_see_erasures=request.user.has_perm("logs.view_eraseduser"),
             action_types=list(ActionType),
             is_narrowed=is_narrowed,
             about=None if is_narrowed else about_how_many(Log),
@@ -71,7 +81,12 @@ class LogAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         self.require("view_log", "view_action", request=request)
-        log = self._log(request, object_id)
+        try:
+            log = self._log(request, object_id)
+        except Http404:
+            if gone := _why_gone(object_id):
+                return error_response(ErrorCode.NOT_FOUND, gone)
+            raise
         jump = JumpForm(request.GET)
         if jump.is_valid() and jump.cleaned_data["at"]:
             return HttpResponseRedirect(f"?{urlencode({'after': by_time.encode([jump.cleaned_data['at'], 0])})}")
@@ -118,27 +133,48 @@ class LogAdmin(ReadOnlyAdmin):
         if request.method == "POST":
             erased = purge.delete_log(log.user_id, log.id)
             message = f"Log {log.id} was deleted with {count_of(erased.actions, 'action')}."
-            return self._done(request, log, f"Log {log.id}", message)
-        return self._confirmation(request, log, "Delete log", PurgeCounts(1, log.action_count), is_whole_user=False)
+            self._note_deletion(request, log, f"Log {log.id}", message)
+            return HttpResponseRedirect(reverse("admin:logs_log_changelist"))
+        return self._confirmation(request, log, "Delete log", PurgeCounts(1, log.action_count))
 
     def erase_user_view(self, request: HttpRequest, log_id: int) -> HttpResponse:
-        """Ask for confirmation, then delete everything that is stored about the user of a log."""
+        """Have the user's id typed, then delete everything that is stored about the user of a log.
+
+        Whoever may see erasures is led to this one: it says when and how much, and proves that it is finished.
+        """
         self.require("view_log", "erase_user", request=request)
         log = self._log(request, str(log_id))
-        if request.method == "POST":
+        to_type = log.user_id if _can_be_typed(log.user_id) else "erase"
+        is_typed = request.POST.get("confirmation") == to_type
+        if request.method == "POST" and is_typed:
             erased = purge.erase_user(log.user_id, staff_name(request))
             message = f"The user was erased: {count_of(erased.logs, 'log')}, {count_of(erased.actions, 'action')}."
-            return self._done(request, log, "A user", message)
+            self._note_deletion(request, log, "A user", message)
+            erasure = erasures.of_user(log.user_id).first()
+            if erasure is None or not request.user.has_perm("logs.view_eraseduser"):
+                return HttpResponseRedirect(reverse("admin:logs_log_changelist"))
+            return HttpResponseRedirect(reverse("admin:logs_eraseduser_change", args=[erasure.pk]))
         stored = Selection(users=[log.user_id]).counts()
-        return self._confirmation(request, log, "Erase user", stored, is_whole_user=True)
+        is_wrong = request.method == "POST"
+        return self._confirmation(request, log, "Erase user", stored, to_type=to_type, is_wrong=is_wrong)
 
     def _log(self, request: HttpRequest, object_id: str) -> Log:
         log: Log = self.get_object(request, object_id)
         return log
 
     def _confirmation(
-        self, request: HttpRequest, log: Log, title: str, stored: PurgeCounts, is_whole_user: bool
+        self,
+        request: HttpRequest,
+        log: Log,
+        title: str,
+        stored: PurgeCounts,
+        to_type: str = "",
+        is_wrong: bool = False,
     ) -> HttpResponse:
+        """Ask whether to delete a log, or with a text to type the whole user.
+
+        is_wrong: whether another text was typed before.
+        """
         context = self.context(
             request,
             title,
@@ -146,17 +182,18 @@ class LogAdmin(ReadOnlyAdmin):
             log_count=count_of(stored.logs, "log"),
             action_count=count_of(stored.actions, "action"),
             stored=stored,
-            is_whole_user=is_whole_user,
+            to_type=to_type,
+            is_wrong=is_wrong,
         )
         return TemplateResponse(request, "admin/logs/erase.html", context)
 
-    def _done(self, request: HttpRequest, log: Log, name: str, message: str) -> HttpResponse:
-        """Note a deletion in the admin's history and go back to the list.
+    def _note_deletion(self, request: HttpRequest, log: Log, name: str, message: str) -> None:
+        """Note a deletion in the admin's history, and for the next page.
 
         Neither text may say whose it was: the history must not keep what was to be erased.
 
         name: what the history calls the deleted thing.
-        message: what it, and the list, say of the deletion.
+        message: what it, and the next page, say of the deletion.
         """
         LogEntry.objects.create(
             user=cast(User, request.user),
@@ -167,7 +204,22 @@ class LogAdmin(ReadOnlyAdmin):
             change_message=message,
         )
         messages.success(request, message)
-        return HttpResponseRedirect(reverse("admin:logs_log_changelist"))
+
+
+def _can_be_typed(user_id: str) -> bool:
+    return len(user_id) <= _MOST_TYPED and user_id.isprintable() and user_id == " ".join(user_id.split())
+
+
+def _why_gone(object_id: str) -> str:
+    """Say when a log was deleted in the admin and by whom; "" for one that never was."""
+    deletions = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Log), object_id=object_id, action_flag=DELETION
+    )
+    entry = deletions.select_related("user").order_by("-pk").first()
+    if entry is None:
+        return ""
+    at = f"{entry.action_time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"This log was deleted at {at} by {entry.user.get_username()}. {entry.get_change_message()}"
 
 
 def _narrow(logs: QuerySet[Log], chosen: dict[str, Any]) -> tuple[QuerySet[Log], Q | None]:

@@ -43,7 +43,7 @@ def selection_in_words(filters: Mapping[str, object], user_id: str | None) -> st
     """
     words = ["one user" if user_id else "everybody"]
     for name, value in filters.items():
-        if value not in (None, "", [], ()):
+        if value not in (None, False, "", [], ()):
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             words.append(f"{name} {text}")
     return ", ".join(words)
