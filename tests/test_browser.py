@@ -68,6 +68,8 @@ def test_staff_log_in_search_and_read_a_log(visit, stored):
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(5)
     assert has_no_sideways_scroll(page)
+    # On a phone each row is a card: nothing of it is cut, nor scrolled to.
+    assert page.locator(".results").evaluate("element => element.scrollWidth <= element.clientWidth")
     rows.first.get_by_role("link", name="ann-1").click()
     expect(page.locator(".timeline .entry")).to_have_count(5)
     expect(page.get_by_text("navigated from home to shop", exact=True)).to_be_visible()
