@@ -42,7 +42,7 @@ def active_users(days: Days, types: Sequence[str]) -> int:
     """Count the users with an action of one of the types."""
     rows, parameters = _rows(RollupKind.USERS, days, None)
     where, names = _Types("other", types).where()
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(f"SELECT COUNT(DISTINCT label) FROM ({rows}) AS counts {where}", [*parameters, *names])
         return int(cursor.fetchone()[0])
 
@@ -84,7 +84,7 @@ def clicks(days: Days, user_id: str | None, page: str | ClickPages, max_pages: i
         where = "WHERE label = (SELECT label FROM counts GROUP BY 1 ORDER BY label = '', SUM(count) DESC, 1 LIMIT 1)"
     elif isinstance(page, str):
         where, chosen = "WHERE label = %s", [page]
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(
             f"""
             WITH counts AS MATERIALIZED (
@@ -126,7 +126,7 @@ def time_span(user_id: str | None) -> tuple[date, date] | None:
 
 def write_rollups(day: date) -> None:
     """Count the actions of a day and store that as its rollups, of which there must be none yet."""
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         for kind in RollupKind:
             sql, parameters = _select(kind, Days(day, day), None)
             cursor.execute(
@@ -159,7 +159,7 @@ def _counted(
     where, names = types.where() if types else ("", [])
     group = ", ".join(columns)
     ending = "" if limit is None else f"ORDER BY total DESC, {group} LIMIT {limit:d}"
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(
             f"SELECT {group}, SUM(count) AS total FROM ({rows}) AS counts {where} GROUP BY {group} {ending}",
             [*parameters, *names],
@@ -169,7 +169,7 @@ def _counted(
 
 
 @contextmanager
-def _quick_plans() -> Iterator[CursorWrapper]:
+def quick_plans() -> Iterator[CursorWrapper]:
     """Yield a cursor for whose queries PostgreSQL does not compile longer than they run."""
     connection = reading_connection()
     if connection.vendor != "postgresql":
