@@ -150,3 +150,28 @@ def values_table(rows: Sequence[Sequence[str | int]]) -> tuple[str, list[str | i
     """
     row = f"({', '.join(['%s'] * len(rows[0]))})"
     return f"VALUES {', '.join([row] * len(rows))}", [value for row in rows for value in row]
+
+
+def day_of(time: str) -> str:
+    """Return SQL for the day (UTC) of a time; SQLite keeps both as text.
+
+    time: SQL for the time.
+    """
+    return f"({time} AT TIME ZONE 'UTC')::date" if connection.vendor == "postgresql" else f"substr({time}, 1, 10)"
+
+
+def microseconds_between(start: str, end: str) -> str:
+    """Return SQL, for a query with parameters, for how many microseconds lie between two times.
+
+    start, end: SQL for the times.
+    """
+    if connection.vendor == "postgresql":
+        # As a float8, which is exact for sixty years; extract() makes a numeric, which is slower.
+        return f"(date_part('epoch', {end} - {start}) * 1000000)::bigint"
+    return f"({_microseconds(end)} - {_microseconds(start)})"
+
+
+def _microseconds(time: str) -> str:
+    # SQLite keeps a time as text in UTC, with no or six digits of a fraction.
+    second, fraction = f"strftime('%%s', substr({time}, 1, 19))", f"substr({time}, 21)"
+    return f"(CAST({second} AS INTEGER) * 1000000 + CAST({fraction} AS INTEGER))"

@@ -15,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, F, Func, TextField
 from django.db.models.sql.compiler import SQLCompiler
 
+from logs.lib.database import day_of
+
 # Clicks are counted in squares of so many pixels.
 CELL_SIZE = 20
 # How long before midnight a session's NAVIGATE is looked for, to infer the page of its first clicks of the day.
@@ -76,7 +78,7 @@ def clicks_by_page_and_cell(condition: str) -> str:
     # Of each group that `visit` numbers the first is the NAVIGATE that led to its clicks; by `next_visit` each click is
     # in the group of the NAVIGATE that comes next.
     return f"""
-        SELECT {_day("time")} AS day, page AS label, {none} AS other, {x} AS x, {y} AS y, COUNT(*) AS count
+        SELECT {day_of("time")} AS day, page AS label, {none} AS other, {x} AS x, {y} AS y, COUNT(*) AS count
         FROM (
             SELECT time, type, properties, COALESCE(
                 CASE WHEN MAX(navigated) OVER arrival >= {_look_back("time")} THEN MAX(page_to) OVER arrival END,
@@ -104,24 +106,19 @@ def _columns(function: Func, compiler: SQLCompiler) -> list[str]:
     return [compiler.compile(expression)[0] for expression in function.get_source_expressions()]
 
 
-def _day(time: str) -> str:
-    # SQLite keeps a time as text in UTC.
-    return f"({time} AT TIME ZONE 'UTC')::date" if connection.vendor == "postgresql" else f"substr({time}, 1, 10)"
-
-
 def _look_back(time: str) -> str:
     """Return SQL for the time from which on a NAVIGATE may tell the page of a click."""
     if connection.vendor == "postgresql":
-        return f"({_day(time)}::timestamp - interval '{_HOURS} hours') AT TIME ZONE 'UTC'"
-    return f"datetime({_day(time)}, '-{_HOURS} hours')"
+        return f"({day_of(time)}::timestamp - interval '{_HOURS} hours') AT TIME ZONE 'UTC'"
+    return f"datetime({day_of(time)}, '-{_HOURS} hours')"
 
 
 def _next_day(time: str) -> str:
     """Return SQL for the midnight after a time; of the last day there is, its end on SQLite."""
     if connection.vendor == "postgresql":
-        return f"({_day(time)} + 1)::timestamp AT TIME ZONE 'UTC'"
+        return f"({day_of(time)} + 1)::timestamp AT TIME ZONE 'UTC'"
     # A letter sorts after every digit of a time.
-    return f"({_day(time)} || 'T')"
+    return f"({day_of(time)} || 'T')"
 
 
 def _cell(type_column: str, properties_column: str, member: str) -> str:

@@ -28,20 +28,20 @@ def activity(days: Days, types: Sequence[str], user_id: str | None = None) -> li
     types: the types to count, at least one.
     user_id: count this user's actions alone.
     """
-    rows = _counted(RollupKind.ACTIVITY, days, ["day", "x", "label"], user_id, _Types("label", types))
-    return [ActivityRow(_as_date(day), hour, ActionType(name), int(count)) for day, hour, name, count in rows]
+    rows = _counted(RollupKind.ACTIVITY, days, ["day", "x", "label"], user_id, Types("label", types))
+    return [ActivityRow(as_date(day), hour, ActionType(name), int(count)) for day, hour, name, count in rows]
 
 
 def totals(days: Days, types: Sequence[str], user_id: str | None = None) -> dict[ActionType, int]:
     """Count the actions of each type; a type without any is absent. The arguments are those of activity."""
-    rows = _counted(RollupKind.ACTIVITY, days, ["label"], user_id, _Types("label", types))
+    rows = _counted(RollupKind.ACTIVITY, days, ["label"], user_id, Types("label", types))
     return {ActionType(name): int(count) for name, count in rows}
 
 
 def active_users(days: Days, types: Sequence[str]) -> int:
     """Count the users with an action of one of the types."""
-    rows, parameters = _rows(RollupKind.USERS, days, None)
-    where, names = _Types("other", types).where()
+    rows, parameters = rows_of(RollupKind.USERS, days, None)
+    where, names = Types("other", types).where()
     with quick_plans() as cursor:
         cursor.execute(f"SELECT COUNT(DISTINCT label) FROM ({rows}) AS counts {where}", [*parameters, *names])
         return int(cursor.fetchone()[0])
@@ -65,7 +65,7 @@ def top_views(days: Days, user_id: str | None, limit: int) -> list[NameRow]:
 
 def top_users(days: Days, types: Sequence[str], user_id: str | None, limit: int) -> list[NameRow]:
     """Return the users with the most actions of some types, most first; arguments as of activity and flows."""
-    rows = _counted(RollupKind.USERS, days, ["label"], user_id, _Types("other", types), limit)
+    rows = _counted(RollupKind.USERS, days, ["label"], user_id, Types("other", types), limit)
     return [NameRow(name, int(count)) for name, count in rows]
 
 
@@ -77,7 +77,7 @@ def clicks(days: Days, user_id: str | None, page: str | ClickPages, max_pages: i
     user_id: of this user alone; None is everybody.
     page: whose squares.
     """
-    rows, parameters = _rows(RollupKind.CLICKS, days, user_id)
+    rows, parameters = rows_of(RollupKind.CLICKS, days, user_id)
     where, chosen = "", list[str]()
     if page is ClickPages.MOST_CLICKED:
         # A page that is known comes before what has none.
@@ -136,7 +136,7 @@ def write_rollups(day: date) -> None:
             )
 
 
-class _Types(NamedTuple):
+class Types(NamedTuple):
     """The types to count, and the column of the rows that holds them."""
 
     column: str
@@ -151,11 +151,11 @@ def _counted(
     days: Days,
     columns: Sequence[str],
     user_id: str | None,
-    types: _Types | None = None,
+    types: Types | None = None,
     limit: int | None = None,
 ) -> list[tuple[Any, ...]]:
     """Return each combination of some columns with its count; with a limit the highest counts, highest first."""
-    rows, parameters = _rows(kind, days, user_id)
+    rows, parameters = rows_of(kind, days, user_id)
     where, names = types.where() if types else ("", [])
     group = ", ".join(columns)
     ending = "" if limit is None else f"ORDER BY total DESC, {group} LIMIT {limit:d}"
@@ -182,12 +182,12 @@ def quick_plans() -> Iterator[CursorWrapper]:
         yield cursor
 
 
-def _as_date(value: date | str) -> date:
+def as_date(value: date | str) -> date:
     # SQLite has no dates.
     return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _rows(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
+def rows_of(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, list[Any]]:
     """Return SQL for the rollups of the days that are over and the counts of the rest; for one user only for counts."""
     if user_id is not None:
         return _select(kind, days, user_id)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from django.db import connection, models
 
+from logs.lib.database import microseconds_between
 from logs.models import ActionType
-from logs.store.counts import _quick_plans
+from logs.store.counts import quick_plans
 from logs.store.days import Days
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -57,7 +58,7 @@ def funnel(days: Days, steps: Sequence[Step], user_id: str | None, within: timed
     step = " ".join(f"WHEN reached_{number} THEN {number}" for number in numbers)
     # Between the actions that reached steps there is no other one here.
     before = f"LAG(time) OVER (PARTITION BY {_partition(within)} ORDER BY number)"
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(
             f"""
             {tables}
@@ -89,7 +90,7 @@ def dropped(
     The other arguments are those of funnel: with `within` None it returns log ids, otherwise user ids.
     """
     tables, parameters = _reached(days, steps[: step + 1], user_id, within)
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(
             f"""
             {tables}
@@ -100,23 +101,6 @@ def dropped(
             parameters,
         )
         return [found for (found,) in cursor.fetchall()]
-
-
-def microseconds_between(start: str, end: str) -> str:
-    """Return SQL for how many microseconds lie between two times.
-
-    start, end: SQL for the times.
-    """
-    if connection.vendor == "postgresql":
-        # As a float8, which is exact for sixty years; extract() makes a numeric, which is slower.
-        return f"(date_part('epoch', {end} - {start}) * 1000000)::bigint"
-    return f"({_microseconds(end)} - {_microseconds(start)})"
-
-
-def _microseconds(time: str) -> str:
-    # SQLite keeps a time as text in UTC, with no or six digits of a fraction.
-    second, fraction = f"strftime('%%s', substr({time}, 1, 19))", f"substr({time}, 21)"
-    return f"(CAST({second} AS INTEGER) * 1000000 + CAST({fraction} AS INTEGER))"
 
 
 def _partition(within: timedelta | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from logs.models import ActionType, RollupKind
-from logs.store.counts import _quick_plans, _rows
+from logs.store.counts import quick_plans, rows_of
 from logs.store.days import Days
 from logs.store.rows import NameRow
 
@@ -48,7 +48,7 @@ def paths(days: Days, page: str, user_id: str | None, steps: int, forward: bool,
     others = ", ".join(
         f"{function}(page_1, {away:d}) OVER session AS {name}" for away, name in enumerate(columns[1:], 1)
     )
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         # By the number of the log first: see logs.store.funnels.
         cursor.execute(
             f"""
@@ -80,7 +80,7 @@ def one_page(days: Days, page: str, user_id: str | None, limit: int = 10) -> Pag
     user_id: of this user alone; None is everybody.
     limit: at most so many pages each way.
     """
-    rows, parameters = _rows(RollupKind.FLOW, days, user_id)
+    rows, parameters = rows_of(RollupKind.FLOW, days, user_id)
     came, came_from = _top("label", "other", page, rows, parameters, limit)
     went, went_to = _top("other", "label", page, rows, parameters, limit)
     return PageRow(came, came_from, went, went_to)
@@ -90,7 +90,7 @@ def _top(
     column: str, page_column: str, page: str, rows: str, parameters: list[Any], limit: int
 ) -> tuple[int, list[NameRow]]:
     """Return the sum of the rows of a page, and the highest counts of another column of theirs, highest first."""
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         cursor.execute(
             f"""
             SELECT {column}, SUM(count) AS total, SUM(SUM(count)) OVER () AS every

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from logs.lib.database import microseconds_between
 from logs.models import Action, ActionType
 from logs.store.click_pages import ClickPage
-from logs.store.counts import _quick_plans
+from logs.store.counts import quick_plans
 from logs.store.days import Days
-from logs.store.funnels import microseconds_between
 
 _MICROSECONDS = 1_000_000
 _PIXELS = 30
@@ -46,7 +46,7 @@ def rage_clicks(days: Days, user_id: str | None, limit: int) -> list[RageClickRo
     """
     owner, user = ("", []) if user_id is None else ("AND user_id = %s", [user_id])
     pages, _ = Action.objects.values("user_id", "log_id", "id", page=ClickPage()).query.sql_with_params()
-    with _quick_plans() as cursor:
+    with quick_plans() as cursor:
         # Of each triple there is the row of its third click. Where that is the third after the one of the triple before
         # or later, the two share no click. By the number of the log first: see logs.store.funnels.
         cursor.execute(

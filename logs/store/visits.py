@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from logs.lib.database import day_of, microseconds_between
 from logs.models import ActionType, RollupKind
-from logs.store.click_pages import _day
-from logs.store.counts import _as_date, _rows, _Types, quick_plans
+from logs.store.counts import Types, as_date, quick_plans, rows_of
 from logs.store.days import Days
 from logs.store.rows import NameRow
 
@@ -99,6 +99,7 @@ def sessions(days: Days, user_id: str | None) -> Sessions:
     user_id: of this user alone; None is everybody.
     """
     where, parameters = _begun_in(days, user_id)
+    length = microseconds_between("first_time", "last_time")
     actions = " + ".join(action_type.counter for action_type in ActionType)
     up_to = [f"length <= {bound * 1_000_000}" for bound in LENGTH_BOUNDS]
     up_to += [f"actions <= {bound}" for bound in ACTION_BOUNDS]
@@ -106,7 +107,7 @@ def sessions(days: Days, user_id: str | None) -> Sessions:
         cursor.execute(
             f"""
             WITH sessions AS MATERIALIZED (
-                SELECT {_microseconds()} AS length, {actions} AS actions, navigate_count FROM logs_log {where}
+                SELECT {length} AS length, {actions} AS actions, navigate_count FROM logs_log {where}
             )
             SELECT COUNT(*), COALESCE(SUM(actions), 0),
                 {_percentile("length", 0.5)}, {_percentile("length", 0.9)}, {_percentile("actions", 0.5)},
@@ -137,9 +138,9 @@ def sessions_by_day(days: Days, user_id: str | None) -> list[SessionDayRow]:
     where, parameters = _begun_in(days, user_id)
     with quick_plans() as cursor:
         cursor.execute(
-            f"SELECT {_day('first_time')} AS day, COUNT(*) FROM logs_log {where} GROUP BY 1 ORDER BY 1", parameters
+            f"SELECT {day_of('first_time')} AS day, COUNT(*) FROM logs_log {where} GROUP BY 1 ORDER BY 1", parameters
         )
-        return [SessionDayRow(_as_date(day), total) for day, total in cursor.fetchall()]
+        return [SessionDayRow(as_date(day), total) for day, total in cursor.fetchall()]
 
 
 def users(days: Days, types: Sequence[str], user_id: str | None) -> UserCount:
@@ -170,7 +171,7 @@ def users_by_day(days: Days, types: Sequence[str], user_id: str | None) -> list[
             """,
             parameters,
         )
-        return [UserDayRow(_as_date(day), int(active), int(new)) for day, active, new in cursor.fetchall()]
+        return [UserDayRow(as_date(day), int(active), int(new)) for day, active, new in cursor.fetchall()]
 
 
 def retention(days: Days, types: Sequence[str]) -> list[RetentionRow]:
@@ -243,8 +244,8 @@ def _visits(period: str, days: Days, types: Sequence[str], user_id: str | None) 
 
     period: SQL for what to group by, made of `day`.
     """
-    rows, parameters = _rows(RollupKind.USERS, days, user_id)
-    where, names = _Types("other", types).where()
+    rows, parameters = rows_of(RollupKind.USERS, days, user_id)
+    where, names = Types("other", types).where()
     start, end = _bounds(days)
     owner, user = _owner(user_id)
     return (
@@ -253,7 +254,7 @@ def _visits(period: str, days: Days, types: Sequence[str], user_id: str | None) 
         FROM (
             SELECT day, label AS user_id, 1 AS active, 0 AS new FROM ({rows}) AS counts {where}
             UNION ALL SELECT * FROM (
-                SELECT {_day("MIN(first_time)")} AS day, user_id, 0 AS active, 1 AS new
+                SELECT {day_of("MIN(first_time)")} AS day, user_id, 0 AS active, 1 AS new
                 FROM logs_log WHERE first_time < %s {owner} GROUP BY user_id HAVING MIN(first_time) >= %s
             ) AS first_visits
         ) AS active_and_new
@@ -266,7 +267,7 @@ def _visits(period: str, days: Days, types: Sequence[str], user_id: str | None) 
 def _entries_and_exits(days: Days, user_id: str | None) -> tuple[str, list[Any]]:
     """Return SQL that counts entry and exit pages as rollups: kind, day, label (the page), other, x, y, count."""
     owner, user = _owner(user_id)
-    day = _day("time")
+    day = day_of("time")
     counted = "SELECT '{kind}' AS kind, day, {page} AS label, '' AS other, 0 AS x, 0 AS y, SUM(count) AS count"
     counted += " FROM ends WHERE {page} IS NOT NULL GROUP BY day, {page}"
     # To sort by the number first takes a third of the time. The user is there so that each shard can do it by itself.
@@ -321,18 +322,6 @@ def _percentile(column: str, share: float) -> str:
         return f"percentile_disc({share}) WITHIN GROUP (ORDER BY {column})"
     return f"""(SELECT MIN({column}) FROM (
         SELECT {column}, CUME_DIST() OVER (ORDER BY {column}) AS share FROM sessions) WHERE share >= {share})"""
-
-
-def _microseconds() -> str:
-    """Return SQL for the length of a session in microseconds: whole numbers are the same on both databases."""
-    if connection.vendor == "postgresql":
-        return "(extract(epoch FROM last_time - first_time) * 1000000)::bigint"
-    # A time is kept as text, with six digits after the second or none.
-    first, last = (
-        f"(strftime('%%s', substr({time}, 1, 19)) * 1000000 + substr({time} || '.000000', 21, 6))"
-        for time in ("first_time", "last_time")
-    )
-    return f"({last} - {first})"
 
 
 def _week_since(first: date) -> str:
