@@ -18,7 +18,7 @@ pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD = "a long enough password"
-CHARTS = ("activity", "clicks", "flow", "views", "users")
+CHARTS = ("activity", "visitors", "clicks", "flow", "views", "users")
 
 
 @pytest.fixture
@@ -216,9 +216,12 @@ def test_what_users_sent_is_drawn_not_run(visit, stored):
 def test_a_user_is_erased(visit, stored):
     page = _log_in(visit)
     visit.open("/admin/logs/log/?user=bob")
-    page.locator("#result_list").get_by_role("link", name="bob-1").click()
     page.get_by_role("link", name="Erase user").click()
     expect(page.get_by_text("10 actions", exact=True)).to_be_visible()
+    page.get_by_label("Type bob to confirm").fill("bo")
+    page.get_by_role("button", name="Erase user").click()
+    expect(page.get_by_text("Nothing was deleted.")).to_be_visible()
+    page.get_by_label("Type bob to confirm").fill("bob")
     page.get_by_role("button", name="Erase user").click()
     expect(page.get_by_text("The user was erased: 5 logs, 10 actions.").first).to_be_visible()
     assert set(Log.objects.values_list("user_id", flat=True)) == {"ann"}

@@ -105,6 +105,27 @@ def test_the_range_decides_the_unit(two_days, ask, last, unit, bars):
     assert sum(sum(row[1:]) for row in data["rows"]) == 8
 
 
+def test_users_are_counted_by_day_new_and_returning_beside_the_period_before(two_days, ask, viewer):
+    store_logs(a_log(a_click(_at("12:00:00", 19)), user="cat", session="c2"))
+    data = ask("visitors")
+    assert data["columns"] == ["Day (UTC)", "New", "Returning", "Users in the period before"]
+    assert data["rows"] == [["2018-10-18", 1, 0, 0], ["2018-10-19", 1, 1, 1]]
+    assert data["summary"] == "3 users, 2 of them new."
+    # The links lead to the actions of the day.
+    assert [len(viewer.get(link).context["entries"]) for link in data["links"]] == [6, 3]
+    assert ask("visitors", user="cat")["rows"] == [["2018-10-18", 0, 0, 0], ["2018-10-19", 0, 1, 1]]
+    assert ask("visitors", types="NAVIGATE")["rows"] == [["2018-10-18", 1, 0, 0], ["2018-10-19", 0, 0, 0]]
+    empty = ask("visitors", user="nobody")
+    assert (empty["rows"], empty["summary"]) == ([], "No users in this period.")
+
+
+def test_users_of_days_that_are_not_over_have_nothing_to_be_compared_with(two_days, ask, monkeypatch):
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2018, 10, 18, 12, 30, tzinfo=UTC))
+    data = ask("visitors")
+    assert [row[3] for row in data["rows"]] == [0, None]
+    assert data["more"]["open"] == 0
+
+
 def test_clicks_are_counted_in_squares(two_days, ask):
     assert sorted(ask("clicks", allpages="on")["rows"]) == [[-20, 0, 1], [40, 0, 3]]
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from logs.lib.text import count_of
 from logs.models import ActionType
-from logs.store import counts
+from logs.store import counts, visits
 from logs.store.click_pages import CELL_SIZE
 from logs.store.days import Days, start_of
 from logs.store.rows import CellRow, ClickPages
@@ -126,6 +126,38 @@ def activity_chart(question: Question) -> Chart:
     )
 
 
+def visitors_chart(question: Question) -> Chart:
+    """Return the users of each day, new and returning, and how many the day as long before had.
+
+    New is who never did anything before, of any type, as far as that is stored.
+    """
+    days, before = question.days, question.days.before
+    by_day = {row.day: row for row in visits.users_by_day(days, question.types, question.user_id)}
+    earlier = {row.day: row.users for row in visits.users_by_day(before, question.types, question.user_id)}
+    if not by_day:
+        return Chart(f"No users in this period.{_when_there_are_some(question)}")
+    total = visits.users(days, question.types, question.user_id)
+    rows: list[list[Any]] = []
+    links = []
+    for index in range(len(days)):
+        day = days.first + timedelta(days=index)
+        found = by_day.get(day)
+        users, new = (found.users, found.new) if found else (0, 0)
+        # Of a range that goes on still the one before ends early, and its later days are not counted.
+        day_before = before.first + timedelta(days=index)
+        is_counted = day_before <= before.last
+        rows.append([day.isoformat(), new, users - new, earlier.get(day_before, 0) if is_counted else None])
+        links.append(question.link(**{"from": _minute(start_of(day)), "to": _minute(Days(day, day).bounds[1])}))
+    today = timezone.now().date()
+    return Chart(
+        f"{count_of(total.users, 'user')}, {total.new:,} of them new.",
+        ["Day (UTC)", "New", "Returning", "Users in the period before"],
+        rows,
+        links,
+        {"open": (today - days.first).days if days.first <= today <= days.last else None},
+    )
+
+
 def clicks_chart(question: Question) -> Chart:
     """Return where users clicked on the question's page, in squares; those far from all others come last.
 
@@ -213,6 +245,7 @@ def users_chart(question: Question) -> Chart:
 CHARTS: dict[str, Callable[[Question], Chart]] = {
     "totals": totals_chart,
     "activity": activity_chart,
+    "visitors": visitors_chart,
     "clicks": clicks_chart,
     "flow": flow_chart,
     "views": views_chart,

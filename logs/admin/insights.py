@@ -35,6 +35,7 @@ _PRESET_DAYS = (7, 30, 90)
 
 _TITLES = {
     "activity": "Activity over time",
+    "visitors": "Users by day",
     "clicks": "Click heatmap",
     "flow": "Top paths",
     "views": "Most viewed",
@@ -192,4 +193,5 @@ def _page_url(question: Question, days: Days) -> str:
 
 
 def _days_needed(chart: str, question: Question) -> Days:
-    return Days(question.days.before.first, question.days.last) if chart == "totals" else question.days
+    is_compared = chart in ("totals", "visitors")
+    return Days(question.days.before.first, question.days.last) if is_compared else question.days

@@ -104,6 +104,39 @@ window.logsCharts = (() => {
         };
     }
 
+    function visitors(data, colour) {
+        const {open} = data.more;
+        const column = (index) => data.rows.map((row) => row[index]);
+        const paler = (value, place) => (place === open ? {value, itemStyle: {opacity: 0.45}} : value);
+        return {
+            ...common(colour),
+            tooltip: {
+                ...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'},
+                formatter: (marks) => {
+                    const [day, fresh, returning, before] = data.rows[marks[0].dataIndex];
+                    const lines = [`${day} UTC${marks[0].dataIndex === open ? ' (so far)' : ''}`];
+                    lines.push(`New: ${number.format(fresh)}`, `Returning: ${number.format(returning)}`);
+                    lines.push(`Total: ${number.format(fresh + returning)}`);
+                    return [...lines, ...(before === null ? [] : [`Period before: ${number.format(before)}`])].join('\n');
+                },
+            },
+            legend: {bottom: 0, textStyle: {color: colour.text}},
+            grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
+            xAxis: axis(colour, {
+                type: 'category', data: column(0), axisLabel: {color: colour.quiet, hideOverlap: true, alignMinLabel: 'left'},
+            }),
+            yAxis: axis(colour, {type: 'value', minInterval: 1}),
+            series: [
+                {name: data.columns[1], type: 'bar', stack: 'users', itemStyle: {color: colour.ofType.NAVIGATE}, data: column(1).map(paler)},
+                {name: data.columns[2], type: 'bar', stack: 'users', itemStyle: {color: colour.ofType.CLICK}, data: column(2).map(paler)},
+                {
+                    name: data.columns[3], type: 'line', data: column(3), symbolSize: 4,
+                    lineStyle: {color: colour.quiet, type: 'dashed', opacity: 0.7}, itemStyle: {color: colour.quiet, opacity: 0.7},
+                },
+            ],
+        };
+    }
+
     // A square is as wide as it is high: the picture fills the width, unless the page is too long for that.
     function heatmapSize(data, width) {
         const {size, left, right, top, bottom} = data.more;
@@ -221,7 +254,7 @@ window.logsCharts = (() => {
     return {
         colours,
         option: {
-            activity, clicks, flow,
+            activity, visitors, clicks, flow,
             views: (data, colour) => bars(data, colour, colour.ofType.VIEW),
             users: (data, colour) => bars(data, colour, colour.quiet),
         },

@@ -21,6 +21,9 @@
         if (typeof value === 'number') {
             return number.format(value);
         }
+        if (value === null) {
+            return '';
+        }
         return value === '' ? '(none)' : element('bdi', {textContent: visible(shorten(value)), title: visible(value)});
     }
 
