@@ -430,7 +430,7 @@ class TestAdmin:
 
     def test_an_erasure_there_is_for_good_too(self, staff, post):
         store_logs(a_log(user=ANN))
-        staff.post(reverse("admin:logs_log_erase_user", args=[Log.objects.get().id]))
+        staff.post(reverse("admin:logs_log_erase_user", args=[Log.objects.get().id]), {"confirmation": ANN})
         assert refusal(post([a_log(user=ANN)])) == (403, "USER_ERASED")
         assert ErasedUser.objects.get().by == "staff"
 
