@@ -88,7 +88,7 @@ def _pages() -> Iterable[tuple[str, str]]:
     from logs.admin.charts import CHARTS
     from logs.admin.logs import _logs_by_time
     from logs.admin.pages import Pager
-    from logs.admin.timeline import by_time
+    from logs.admin.timeline import session_pager
     from logs.models import Action, Log
 
     logs, actions, insights = "/admin/logs/log/", "/admin/logs/action/", "/admin/insights/"
@@ -117,7 +117,7 @@ def _pages() -> Iterable[tuple[str, str]]:
     yield "one log of 50,000 actions", f"{logs}{long_log.id}/change/"
     yield (
         "one log of 50,000 actions, near its end",
-        f"{logs}{long_log.id}/change/?after={after(by_time, late_action)}",
+        f"{logs}{long_log.id}/change/?after={after(session_pager, late_action)}",
     )
     yield "delete a log of 50,000 actions: the question", f"{logs}{long_log.id}/delete/"
     yield "erase a user: the question", f"{logs}{long_log.id}/erase-user/"

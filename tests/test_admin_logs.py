@@ -251,7 +251,7 @@ def test_no_page_shows_the_controls_in_a_text(viewer):
 
 
 def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    monkeypatch.setattr("logs.admin.logs.session_pager", pages.Pager(["time", "id"], size=2))
     store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5))))
     url = reverse("admin:logs_log_change", args=[Log.objects.get().id])
     first = viewer.get(url)
@@ -261,7 +261,7 @@ def test_a_long_log_is_shown_in_pages_and_the_gap_reaches_over_them(viewer, monk
 
 
 def test_every_page_of_a_log_shows_the_lanes_of_all_of_it(viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    monkeypatch.setattr("logs.admin.logs.session_pager", pages.Pager(["time", "id"], size=2))
     store_logs(
         a_log(
             a_click("2018-10-18T10:00:00-06:00"),
@@ -296,7 +296,7 @@ def test_lanes_say_where_they_end(viewer, monkeypatch):
 
 
 def test_a_log_can_be_entered_at_its_end_and_at_any_time(viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    monkeypatch.setattr("logs.admin.logs.session_pager", pages.Pager(["time", "id"], size=2))
     store_logs(a_log(*(a_click(f"2018-10-18T21:37:0{second}-06:00", x=second) for second in range(5)), session="long"))
 
     def told(answer) -> list[str]:
@@ -336,7 +336,7 @@ def test_a_whole_log_can_be_taken_out(viewer):
 
 
 def test_an_action_leads_to_its_place_in_the_session(viewer, monkeypatch):
-    monkeypatch.setattr("logs.admin.logs.by_time", pages.Pager(["time", "id"], size=2))
+    monkeypatch.setattr("logs.admin.logs.session_pager", pages.Pager(["time", "id"], size=2))
     store_logs(a_log(*(a_click(x=number) for number in range(5)), session="long"))
     third = Action.objects.order_by("time", "id")[2]
     answer = viewer.get(reverse("admin:logs_action_change", args=[third.id]))

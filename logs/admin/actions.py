@@ -19,7 +19,7 @@ from django.utils.http import content_disposition_header
 from logs.admin.base import ReadOnlyAdmin, refuse, staff_name
 from logs.admin.filters import ActionListFilter
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import by_time, entries, with_text
+from logs.admin.timeline import entries, session_pager, with_text
 from logs.lib.times import WIRE_ZONE
 from logs.models import AccessKind, Action
 from logs.store.access_records import note, selection_in_words
@@ -90,11 +90,12 @@ class ActionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         action = self.get_object(request, object_id)
         note(AccessKind.VIEW, staff_name(request), f"one user, action {action.id}", action.user_id, count=1)
+        right_before = session_pager.encode([action.time, action.id - 1])
         context = self.context(
             request,
             "Action",
             entry=next(entries([action], None)),
-            in_session=f"?{urlencode({'after': by_time.encode([action.time, action.id - 1])})}#action-{action.id}",
+            in_session=f"?{urlencode({'after': right_before})}#action-{action.id}",
         )
         return TemplateResponse(request, "admin/logs/action.html", context)
 

@@ -20,7 +20,7 @@ import logs.lib.fields  # noqa: F401  registers begins_with
 from logs.admin.base import ReadOnlyAdmin, staff_name
 from logs.admin.forms import JumpForm, LogListForm
 from logs.admin.pages import Pager, about_how_many
-from logs.admin.timeline import MAX_IN_LANES, PAUSE, by_time, duration, entries, lanes, with_text
+from logs.admin.timeline import MAX_IN_LANES, PAUSE, duration, entries, lanes, session_pager, with_text
 from logs.api.exceptions import error_response
 from logs.lib import jsontext
 from logs.lib.errors import ErrorCode
@@ -89,18 +89,17 @@ class LogAdmin(ReadOnlyAdmin):
             raise
         jump = JumpForm(request.GET)
         if jump.is_valid() and jump.cleaned_data["at"]:
-            return HttpResponseRedirect(f"?{urlencode({'after': by_time.encode([jump.cleaned_data['at'], 0])})}")
+            return HttpResponseRedirect(f"?{urlencode({'after': session_pager.encode([jump.cleaned_data['at'], 0])})}")
         actions = Action.objects.filter(user_id=log.user_id, log_id=log.id)
-        page = by_time.page(with_text(actions).annotate(page=ClickPage()), request.GET)
+        page = session_pager.page(with_text(actions).annotate(page=ClickPage()), request.GET)
         access_records.note(
             AccessKind.VIEW, staff_name(request), f"one user, log {log.id}", log.user_id, count=len(page.rows)
         )
-        first_number, timeline = 0, []
-        if page.rows:
+        before: dict[str, Any] = {"last": None, "count": 0}
+        if page.rows and page.previous:
             first = page.rows[0]
             earlier = actions.filter(Q(time__lt=first.time) | Q(time=first.time, id__lt=first.id), time__lte=first.time)
-            found = earlier.aggregate(last=Max("time"), count=Count("id"))
-            first_number, timeline = found["count"] + 1, list(entries(page.rows, found["last"]))
+            before = earlier.aggregate(last=Max("time"), count=Count("id"))
         others = Log.objects.filter(user_id=log.user_id).exclude(id=log.id)
         context = self.context(
             request,
@@ -108,11 +107,11 @@ class LogAdmin(ReadOnlyAdmin):
             log=log,
             span=duration(log.last_time - log.first_time),
             page=page,
-            first_number=first_number,
-            last_number=first_number + len(page.rows) - 1,
-            last=urlencode({"before": by_time.encode([log.last_time, _LAST_ID])}),
+            first_number=before["count"] + 1,
+            last_number=before["count"] + len(page.rows),
+            last=urlencode({"before": session_pager.encode([log.last_time, _LAST_ID])}),
             jump=jump if jump.errors else JumpForm(),
-            timeline=timeline,
+            timeline=list(entries(page.rows, before["last"])),
             lanes=lanes(actions),
             tick_format="H:i:s" if log.first_time.date() == log.last_time.date() else "m-d H:i",
             max_in_lanes=MAX_IN_LANES,

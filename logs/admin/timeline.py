@@ -17,7 +17,7 @@ from logs.lib.text import count_of
 from logs.models import Action, ActionQuerySet, ActionType
 
 # How the pages of a session are cut.
-by_time = Pager(["time", "id"])
+session_pager = Pager(["time", "id"])
 # A pause of this length or longer stands out in the timeline, and is cut to this length in the lanes.
 PAUSE = timedelta(minutes=5)
 # Properties may be 32 KiB long: longer texts than this have a page of their own.

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Max, Min
 
+from logs.lib.database import day_of
 from logs.lib.replicas import reading_connection
 from logs.models import Action, ActionType, Log, RollupKind
 from logs.store.click_pages import LOOK_BACK, clicks_by_page_and_cell
@@ -206,22 +207,31 @@ def _select(kind: RollupKind, days: Days, user_id: str | None) -> tuple[str, lis
     look_back = start - min(LOOK_BACK, start - datetime.min.replace(tzinfo=UTC))
     adapt = connection.ops.adapt_datetimefield_value
     fragments = _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
-    owner = "AND user_id = %s" if user_id is not None else ""
-    user = [] if user_id is None else [user_id]
+    owner, user = owner_of(user_id)
     if kind is RollupKind.CLICKS:
         return clicks_by_page_and_cell(owner), [adapt(look_back), adapt(end), *user, adapt(start)]
-    return _SELECTS[kind].format(**fragments, owner=owner), [adapt(start), adapt(end), *user]
+    return _SELECTS[kind].format(**fragments, day=day_of("time"), owner=owner), [*bounds_of(days), *user]
+
+
+def owner_of(user_id: str | None) -> tuple[str, list[str]]:
+    """Return SQL, and its parameters, for the rows of one user; None is everybody."""
+    return ("", []) if user_id is None else ("AND user_id = %s", [user_id])
+
+
+def bounds_of(days: Days) -> tuple[Any, Any]:
+    """Return the first instant of some days, and the first one after them, as parameters."""
+    start, end = days.bounds
+    adapt = connection.ops.adapt_datetimefield_value
+    return adapt(start), adapt(end)
 
 
 # What the two databases spell differently; SQLite keeps a time as text in UTC.
 _POSTGRESQL = {
-    "day": "(time AT TIME ZONE 'UTC')::date",
     "hour": "extract(hour FROM time AT TIME ZONE 'UTC')::bigint",
     "zero": "0::bigint",
     "none": "''::text",
 }
 _SQLITE = {
-    "day": "substr(time, 1, 10)",
     "hour": "CAST(substr(time, 12, 2) AS INTEGER)",
     "zero": "0",
     "none": "''",

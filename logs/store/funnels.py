@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection, models
+from django.db import models
 
 from logs.lib.database import microseconds_between
 from logs.models import ActionType
-from logs.store.counts import quick_plans
+from logs.store.counts import bounds_of, owner_of, quick_plans
 from logs.store.days import Days
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -114,7 +114,7 @@ def _reached(days: Days, steps: Sequence[Step], user_id: str | None, within: tim
     The last table, `step_2` for two steps, says in `reached_1` and so on which number reached each step.
     """
     partition = _partition(within)
-    owner, user = ("", []) if user_id is None else ("AND user_id = %s", [user_id])
+    owner, user = owner_of(user_id)
     name = "CASE type WHEN 'NAVIGATE' THEN properties ->> 'pageTo' WHEN 'VIEW' THEN properties ->> 'viewedId' END"
     tables = f"""
         WITH step_0 AS (
@@ -127,7 +127,7 @@ def _reached(days: Days, steps: Sequence[Step], user_id: str | None, within: tim
             FROM step_0 WINDOW whole AS (PARTITION BY {partition})
         )"""
     first, *others = steps
-    parameters: list[Any] = [*map(connection.ops.adapt_datetimefield_value, days.bounds), *user]
+    parameters: list[Any] = [*bounds_of(days), *user]
     parameters += [*(step.name for step in steps), *first, *first]
     for number, step in enumerate(others, 2):
         tables += f""", step_{number} AS (

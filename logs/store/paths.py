@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from logs.models import ActionType, RollupKind
-from logs.store.counts import quick_plans, rows_of
+from logs.store.counts import bounds_of, owner_of, quick_plans, rows_of
 from logs.store.days import Days
 from logs.store.rows import NameRow
 
@@ -43,7 +41,7 @@ def paths(days: Days, page: str, user_id: str | None, steps: int, forward: bool,
     limit: at most so many rows.
     """
     member, function = ("pageTo", "LEAD") if forward else ("pageFrom", "LAG")
-    owner, user = ("", []) if user_id is None else ("AND user_id = %s", [user_id])
+    owner, user = owner_of(user_id)
     columns = [f"page_{number:d}" for number in range(1, steps + 1)]
     others = ", ".join(
         f"{function}(page_1, {away:d}) OVER session AS {name}" for away, name in enumerate(columns[1:], 1)
@@ -66,7 +64,7 @@ def paths(days: Days, page: str, user_id: str | None, steps: int, forward: bool,
             GROUP BY {", ".join(columns)}
             ORDER BY total DESC, {", ".join(f"{name} NULLS FIRST" for name in columns)} LIMIT {limit:d}
             """,
-            [*map(connection.ops.adapt_datetimefield_value, days.bounds), *user, page],
+            [*bounds_of(days), *user, page],
         )
         found = cursor.fetchall()
     return [PathRow(tuple(name for name in names if name is not None), total) for *names, total in found]

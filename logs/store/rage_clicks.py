@@ -17,7 +17,7 @@ from django.db import connection
 from logs.lib.database import microseconds_between
 from logs.models import Action, ActionType
 from logs.store.click_pages import ClickPage
-from logs.store.counts import quick_plans
+from logs.store.counts import bounds_of, owner_of, quick_plans
 from logs.store.days import Days
 
 _MICROSECONDS = 1_000_000
@@ -44,7 +44,7 @@ def rage_clicks(days: Days, user_id: str | None, limit: int) -> list[RageClickRo
     user_id: of this user alone; None is everybody.
     limit: at most so many rows.
     """
-    owner, user = ("", []) if user_id is None else ("AND user_id = %s", [user_id])
+    owner, user = owner_of(user_id)
     pages, _ = Action.objects.values("user_id", "log_id", "id", page=ClickPage()).query.sql_with_params()
     with quick_plans() as cursor:
         # Of each triple there is the row of its third click. Where that is the third after the one of the triple before
@@ -80,7 +80,7 @@ def rage_clicks(days: Days, user_id: str | None, limit: int) -> list[RageClickRo
             SELECT page, SUM(bursts) AS total, SUM(clicks), COUNT(*) FROM sessions
             GROUP BY page ORDER BY total DESC, page LIMIT {limit:d}
             """,
-            [*map(connection.ops.adapt_datetimefield_value, days.bounds), *user],
+            [*bounds_of(days), *user],
         )
         return [
             RageClickRow(page, int(bursts), int(clicks), count) for page, bursts, clicks, count in cursor.fetchall()

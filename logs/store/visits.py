@@ -16,7 +16,7 @@ from django.db import connection
 
 from logs.lib.database import day_of, microseconds_between
 from logs.models import ActionType, RollupKind
-from logs.store.counts import Types, as_date, quick_plans, rows_of
+from logs.store.counts import Types, as_date, bounds_of, owner_of, quick_plans, rows_of
 from logs.store.days import Days
 from logs.store.rows import NameRow
 
@@ -246,8 +246,8 @@ def _visits(period: str, days: Days, types: Sequence[str], user_id: str | None) 
     """
     rows, parameters = rows_of(RollupKind.USERS, days, user_id)
     where, names = Types("other", types).where()
-    start, end = _bounds(days)
-    owner, user = _owner(user_id)
+    start, end = bounds_of(days)
+    owner, user = owner_of(user_id)
     return (
         f"""
         SELECT {period} AS period, user_id, MAX(active) AS active, MAX(new) AS new
@@ -266,7 +266,7 @@ def _visits(period: str, days: Days, types: Sequence[str], user_id: str | None) 
 
 def _entries_and_exits(days: Days, user_id: str | None) -> tuple[str, list[Any]]:
     """Return SQL that counts entry and exit pages as rollups: kind, day, label (the page), other, x, y, count."""
-    owner, user = _owner(user_id)
+    owner, user = owner_of(user_id)
     day = day_of("time")
     counted = "SELECT '{kind}' AS kind, day, {page} AS label, '' AS other, 0 AS x, 0 AS y, SUM(count) AS count"
     counted += " FROM ends WHERE {page} IS NOT NULL GROUP BY day, {page}"
@@ -286,24 +286,14 @@ def _entries_and_exits(days: Days, user_id: str | None) -> tuple[str, list[Any]]
         )
         {counted.format(kind=_ENTRY, page="entry_page")} UNION ALL {counted.format(kind=_EXIT, page="exit_page")}
         """,
-        [*_bounds(days), *user],
+        [*bounds_of(days), *user],
     )
 
 
 def _begun_in(days: Days, user_id: str | None) -> tuple[str, list[Any]]:
     """Return SQL for which logs begin in some days, of one user or of everybody."""
-    owner, user = _owner(user_id)
-    return f"WHERE first_time >= %s AND first_time < %s {owner}", [*_bounds(days), *user]
-
-
-def _owner(user_id: str | None) -> tuple[str, list[str]]:
-    return ("", []) if user_id is None else ("AND user_id = %s", [user_id])
-
-
-def _bounds(days: Days) -> tuple[Any, Any]:
-    start, end = days.bounds
-    adapt = connection.ops.adapt_datetimefield_value
-    return adapt(start), adapt(end)
+    owner, user = owner_of(user_id)
+    return f"WHERE first_time >= %s AND first_time < %s {owner}", [*bounds_of(days), *user]
 
 
 def _buckets(bounds: Sequence[int], at_most: Sequence[int], total: int) -> list[Bucket]:

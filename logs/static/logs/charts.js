@@ -63,78 +63,70 @@ window.logsCharts = (() => {
         };
     }
 
+    // Bars over time, stacked: an axis of times, a tooltip for each, and what goes on still drawn paler, as it is not to
+    // be compared with the others.
+    function overTime(data, colour, linesOf, xAxis, series) {
+        const {open} = data.more;
+        return {
+            ...common(colour),
+            tooltip: {
+                ...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'},
+                formatter: ([{dataIndex}]) => {
+                    const [name, ...counts] = data.rows[dataIndex];
+                    return [`${name} UTC${dataIndex === open ? ' (so far)' : ''}`, ...linesOf(counts)].join('\n');
+                },
+            },
+            legend: {bottom: 0, textStyle: {color: colour.text}},
+            grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
+            xAxis: axis(colour, {
+                type: 'category', data: data.rows.map((row) => row[0]), ...xAxis,
+                axisLabel: {color: colour.quiet, hideOverlap: true, alignMinLabel: 'left', ...xAxis.axisLabel},
+            }),
+            yAxis: axis(colour, {type: 'value', minInterval: 1}),
+            series,
+        };
+    }
+
+    function stacked(data, column, fill, more) {
+        const paler = (value, place) => (place === data.more.open ? {value, itemStyle: {opacity: 0.45}} : value);
+        return {
+            name: data.columns[column], type: 'bar', stack: 'all', itemStyle: {color: fill},
+            data: data.rows.map((row) => row[column]).map(paler), ...more,
+        };
+    }
+
     function activity(data, colour) {
-        const {types, unit, open} = data.more;
-        const soFar = (index) => (index === open ? ' (so far)' : '');
+        const {types, unit} = data.more;
         const dayOf = (name) => name.slice(5, 10);
         // Hours are told apart by days: a tick at each midnight, and at noon where there is room for it.
         const isNoonShown = data.rows.length <= 72;
         const isTick = (index, name) => unit !== 'hour' || name.endsWith(' 00:00') || (isNoonShown && name.endsWith(' 12:00'));
         const labelOf = (name) => (unit !== 'hour' ? name : name.endsWith(' 00:00') ? dayOf(name) : name.slice(11));
-        return {
-            ...common(colour),
-            tooltip: {
-                ...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'},
-                formatter: (marks) => {
-                    const index = marks[0].dataIndex;
-                    const [name, ...counts] = data.rows[index];
-                    const total = counts.reduce((sum, count) => sum + count, 0);
-                    const lines = types.map((_, column) => `${data.columns[column + 1]}: ${number.format(counts[column])}`);
-                    return [`${name} UTC${soFar(index)}`, ...lines, `Total: ${number.format(total)}`].join('\n');
-                },
-            },
-            legend: {bottom: 0, textStyle: {color: colour.text}},
-            grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
-            xAxis: axis(colour, {
-                type: 'category', data: data.rows.map((row) => row[0]),
-                axisTick: {interval: isTick},
-                axisLabel: {
-                    color: colour.quiet, hideOverlap: true, alignMinLabel: 'left', formatter: labelOf,
-                    ...(unit === 'hour' && data.rows.length > 12 ? {interval: isTick} : {}),
-                },
-            }),
-            yAxis: axis(colour, {type: 'value', minInterval: 1}),
-            // What goes on still is drawn paler: it is not to be compared with the others.
-            series: types.map((type, index) => ({
-                name: data.columns[index + 1], type: 'bar', stack: 'actions', barCategoryGap: '10%',
-                itemStyle: {color: colour.ofType[type]},
-                data: data.rows.map((row, place) => (
-                    place === open ? {value: row[index + 1], itemStyle: {opacity: 0.45}} : row[index + 1])),
-            })),
-        };
+        const linesOf = (counts) => [
+            ...counts.map((count, column) => `${data.columns[column + 1]}: ${number.format(count)}`),
+            `Total: ${number.format(counts.reduce((sum, count) => sum + count, 0))}`,
+        ];
+        return overTime(data, colour, linesOf, {
+            axisTick: {interval: isTick},
+            axisLabel: {formatter: labelOf, ...(unit === 'hour' && data.rows.length > 12 ? {interval: isTick} : {})},
+        }, types.map((type, index) => stacked(data, index + 1, colour.ofType[type], {barCategoryGap: '10%'})));
     }
 
     function visitors(data, colour) {
-        const {open} = data.more;
-        const column = (index) => data.rows.map((row) => row[index]);
-        const paler = (value, place) => (place === open ? {value, itemStyle: {opacity: 0.45}} : value);
-        return {
-            ...common(colour),
-            tooltip: {
-                ...common(colour).tooltip, trigger: 'axis', axisPointer: {type: 'shadow'},
-                formatter: (marks) => {
-                    const [day, fresh, returning, before] = data.rows[marks[0].dataIndex];
-                    const lines = [`${day} UTC${marks[0].dataIndex === open ? ' (so far)' : ''}`];
-                    lines.push(`New: ${number.format(fresh)}`, `Returning: ${number.format(returning)}`);
-                    lines.push(`Total: ${number.format(fresh + returning)}`);
-                    return [...lines, ...(before === null ? [] : [`Period before: ${number.format(before)}`])].join('\n');
-                },
+        const linesOf = ([fresh, returning, before]) => [
+            `New: ${number.format(fresh)}`, `Returning: ${number.format(returning)}`,
+            `Total: ${number.format(fresh + returning)}`,
+            ...(before === null ? [] : [`Period before: ${number.format(before)}`]),
+        ];
+        return overTime(data, colour, linesOf, {}, [
+            stacked(data, 1, colour.ofType.NAVIGATE),
+            stacked(data, 2, colour.ofType.CLICK),
+            {
+                name: data.columns[3], type: 'line', data: data.rows.map((row) => row[3]), symbolSize: 4,
+                lineStyle: {color: colour.quiet, type: 'dashed', opacity: 0.7},
+                itemStyle: {color: colour.quiet, opacity: 0.7},
             },
-            legend: {bottom: 0, textStyle: {color: colour.text}},
-            grid: {left: 8, right: 12, top: 16, bottom: 34, containLabel: true},
-            xAxis: axis(colour, {
-                type: 'category', data: column(0), axisLabel: {color: colour.quiet, hideOverlap: true, alignMinLabel: 'left'},
-            }),
-            yAxis: axis(colour, {type: 'value', minInterval: 1}),
-            series: [
-                {name: data.columns[1], type: 'bar', stack: 'users', itemStyle: {color: colour.ofType.NAVIGATE}, data: column(1).map(paler)},
-                {name: data.columns[2], type: 'bar', stack: 'users', itemStyle: {color: colour.ofType.CLICK}, data: column(2).map(paler)},
-                {
-                    name: data.columns[3], type: 'line', data: column(3), symbolSize: 4,
-                    lineStyle: {color: colour.quiet, type: 'dashed', opacity: 0.7}, itemStyle: {color: colour.quiet, opacity: 0.7},
-                },
-            ],
-        };
+        ]);
     }
 
     // A square is as wide as it is high: the picture fills the width, unless the page is too long for that.
